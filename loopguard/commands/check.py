@@ -1,0 +1,179 @@
+"""`loopguard check`: the options, and the order in which things happen."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any, TypeVar
+
+import click
+
+from loopguard.check import Checker, Report
+from loopguard.cli import REPORT_IT
+from loopguard.config import FORMATS, Options
+from loopguard.discover import discover
+from loopguard.errors import UsageError
+from loopguard.paths import absolute, shown
+from loopguard.report.progress import progress
+from loopguard.report.style import Style, choose
+from loopguard.settings import Resolver
+
+_Command = TypeVar("_Command", bound=Callable[..., int])
+
+
+def _several(*names: str, help: str) -> Callable[[_Command], _Command]:
+    """An option that takes a list, comma separated or repeated."""
+    return click.option(*names, multiple=True, metavar="LIST", callback=_split, help=help)
+
+
+def _split(context: click.Context, parameter: click.Parameter, values: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
+
+
+@click.command("check")
+@click.argument("paths", nargs=-1, metavar="[PATHS|-]")
+@_several("--select", help="Rules to turn on, and no others: codes, prefixes such as LG1, names, or ALL.")
+@_several("--ignore", help="Rules to turn off.")
+@_several("--extend-select", help="Rules to turn on besides the selected ones.")
+@_several("--exclude", help="Patterns of paths to leave out, instead of the default ones.")
+@_several("--extend-exclude", help="Patterns of paths to leave out, besides the others.")
+@click.option(
+    "--force-exclude/--no-force-exclude", default=None, help="Leave out excluded files though named."
+)
+@click.option("--respect-gitignore/--no-respect-gitignore", default=None, help="Leave out what git ignores.")
+@click.option("--output-format", type=click.Choice(FORMATS), help="How to print findings.  [default: full]")
+@click.option("--statistics", is_flag=True, help="Print how often each rule was broken, not where.")
+@click.option("--exit-zero", is_flag=True, help="Exit with 0 even if something was found.")
+@click.option("--stdin-filename", metavar="PATH", type=Path, help="The path of what is read from stdin.")
+@click.option(
+    "--config", "config_file", metavar="FILE", type=Path, help="The configuration file for all files."
+)
+@click.option("--isolated", is_flag=True, help="Read no configuration file.")
+@click.option("--show-files", is_flag=True, help="Print the files that would be checked.")
+@click.option("--show-settings", is_flag=True, help="Print the settings that hold for the first file.")
+@click.option("-n", "--no-cache", is_flag=True, help="Read and write no cache.")
+@click.option("-q", "--quiet", is_flag=True, help="Print findings, nothing else.")
+@click.option("-v", "--verbose", is_flag=True, help="Print what was done, and the traceback of a failure.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
+def command(paths: tuple[str, ...], **options: Any) -> int:
+    """Check training loops in files, directories (default: the current one) or stdin (-)."""
+    started = perf_counter()
+    if options["isolated"] and options["config_file"]:
+        raise UsageError("--isolated and --config exclude each other")
+    resolver = Resolver(_command_line(options), options["config_file"], options["isolated"])
+    stdin = "-" in paths
+    if stdin and len(paths) > 1:
+        raise UsageError("`-` (stdin) and paths exclude each other")
+    if options["stdin_filename"] and not stdin:
+        raise UsageError("--stdin-filename goes with `-` (stdin)")
+    if stdin:
+        files = [absolute(options["stdin_filename"])] if options["stdin_filename"] else []
+    else:
+        files = discover([Path(path) for path in paths or (".",)], resolver, _warn)
+    checker = Checker(resolver, _roots(resolver, paths))
+    checker.validate()
+    if options["show_files"]:
+        _print(map(str, files))
+        return 0
+    if options["show_settings"]:
+        from loopguard.commands.settings import describe
+
+        _print(describe(resolver, files[0] if files else None))
+        return 0
+    if stdin:
+        path = shown(files[0]) if files else "-"
+        checker.check_bytes(sys.stdin.buffer.read(), path, files[0] if files else None)
+    else:
+        if not files:
+            _warn("no Python files found under the given paths")
+        for file in progress(files, sys.stderr, wanted=not options["quiet"]):
+            checker.check(file)
+    report = checker.finish()
+    _show_crashes(report, options["verbose"])
+    _show(report, resolver, options)
+    if options["verbose"]:
+        seconds = perf_counter() - started
+        _note(f"{report.files} files, {report.analysed} of them analysed, in {seconds:.2f} s")
+    if report.crashes:
+        return 2
+    return 1 if report.findings and not options["exit_zero"] else 0
+
+
+def _command_line(options: dict[str, Any]) -> Options:
+    return Options(
+        base=str(Path.cwd()),
+        select=options["select"] or None,
+        ignore=options["ignore"],
+        extend_select=options["extend_select"],
+        exclude=options["exclude"] or None,
+        extend_exclude=options["extend_exclude"],
+        respect_gitignore=options["respect_gitignore"],
+        force_exclude=options["force_exclude"],
+        output_format=options["output_format"],
+    )
+
+
+def _roots(resolver: Resolver, paths: Sequence[str]) -> list[Path]:
+    """The folders that imports within the project start from."""
+    given = [absolute(Path(path)) for path in paths if Path(path).is_dir()]
+    roots = [settings.root for settings in resolver.all()]
+    return list(dict.fromkeys([*roots, Path.cwd(), *given]))
+
+
+def _show(report: Report, resolver: Resolver, options: dict[str, Any]) -> None:
+    style = choose(options["color"], sys.stdout.isatty(), os.environ)
+    name = resolver.top.output_format
+    for_people = name in ("full", "concise")
+    if report.findings or not for_people:
+        _print(_rendered(report, resolver, name, style, options["statistics"]))
+    # Silence about files that were not checked must not read as praise.
+    if for_people and not options["quiet"] and (report.findings or not report.crashes):
+        from loopguard.report.summary import summary
+
+        _print([summary(report.findings, style)])
+
+
+def _rendered(report: Report, resolver: Resolver, name: str, style: Style, counts: bool) -> Iterable[str]:
+    from loopguard.report import Context, render
+    from loopguard.report.summary import statistics, statistics_json
+
+    if not counts:
+        return render(name, report.findings, Context(style, report.source, _url(resolver)))
+    if name.startswith("json"):
+        return [statistics_json(report.findings)]
+    return statistics(report.findings, style)
+
+
+def _show_crashes(report: Report, verbose: bool) -> None:
+    for crash in report.crashes:
+        error = " ".join(f"{type(crash.error).__name__}: {crash.error}".split())
+        _note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
+        if verbose:
+            traceback.print_exception(crash.error)
+
+
+def _url(resolver: Resolver) -> Callable[[str], str | None]:
+    def url(code: str) -> str | None:
+        from loopguard import catalogue
+
+        entries = (catalogue.load(settings.rule_folders).get(code) for settings in resolver.all())
+        return next((entry.url for entry in entries if entry), None)
+
+    return url
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        sys.stdout.write(line + "\n")
+
+
+def _note(message: str) -> None:
+    click.echo(f"loopguard: {message}", err=True)
+
+
+def _warn(message: str) -> None:
+    _note(f"warning: {message}")

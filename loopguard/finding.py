@@ -1,0 +1,31 @@
+"""A finding: the one thing that both engines make and every renderer shows."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from loopguard.events import Moment, Place
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A mistake that a rule has named.
+
+    `code`, `name` and `level` are the rule's. `message` says in one line what is wrong, `advice` what to do,
+    `place` where, and `evidence` shows one concrete path, in the order in which it happens.
+    """
+
+    code: str
+    name: str
+    level: str
+    message: str
+    advice: str
+    place: Place
+    evidence: tuple[Moment, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A key that survives shifted lines: file, rule, message and the texts of the evidence."""
+        parts = [self.place.path, self.code, self.message, *(m.event.text for m in self.evidence)]
+        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]

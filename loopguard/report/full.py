@@ -1,0 +1,118 @@
+"""The finding as a person wants to see it: what, where, and the path of events that proves it.
+
+LG101 missing-zero-grad: `optimizer.step()` uses gradients summed over iterations
+  --> train.py:23:9
+   |
+21 |     for inputs, targets in loader:
+22 |         criterion(model(inputs), targets).backward()
+   |         -------------------------------------------- (1) iteration 1: deposits gradients
+   |                                                      (3) iteration 2: adds to those of iteration 1
+23 |         optimizer.step()
+   |         ^^^^^^^^^^^^^^^^ (2) iteration 1: uses the gradients
+   |                          (4) iteration 2: uses the sum
+   |
+help: call `optimizer.zero_grad()` once per iteration
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from loopguard.events import Moment, Place
+from loopguard.finding import Finding
+from loopguard.report import Context
+from loopguard.report.snippet import Mark, draw, merged
+from loopguard.source import Source
+
+_LOOP = re.compile(r"(?:for|while|async\s+for)\b")
+_SCOPE = re.compile(r"(?:def|class|async\s+def)\b")
+_AROUND = 2
+
+
+def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
+    """The findings, several lines each, with an empty line after each."""
+    for finding in findings:
+        yield from _finding(finding, context)
+        yield ""
+
+
+def _finding(finding: Finding, context: Context) -> Iterator[str]:
+    style = context.style
+    code = style.link(context.url(finding.code), style(finding.level, finding.code))
+    yield f"{code} {style('bold', f'{finding.name}: {finding.message}')}"
+    snippets = _snippets(finding)
+    width = len(str(max(place.end_row for places in snippets.values() for place, _ in places)))
+    for number, (where, places) in enumerate(snippets.items()):
+        source = context.source(where[0])
+        arrow = "-->" if number == 0 else ":::"
+        yield f"{'':{width}}{style('frame', arrow)} {places[0][0]}"
+        if source is None:
+            yield from (f"{'':{width}} {style('frame', '=')} {label}" for _, label in places if label)
+        else:
+            yield from _drawn(source, where[1], places, finding, width, context)
+    yield f"{style('advice', 'help')}: {finding.advice}"
+
+
+def _snippets(finding: Finding) -> dict[tuple[str, int | None], list[tuple[Place, str]]]:
+    """The places to show with their labels, by file and cell: that of the finding first."""
+    snippets: dict[tuple[str, int | None], list[tuple[Place, str]]] = {}
+    snippets[finding.place.path, finding.place.cell] = [(finding.place, "")]
+    for number, moment in enumerate(finding.evidence, start=1):
+        place = moment.event.place
+        snippets.setdefault((place.path, place.cell), []).append((place, _label(number, moment)))
+    return snippets
+
+
+def _label(number: int, moment: Moment) -> str:
+    iteration = f"iteration {moment.iteration}: " if moment.iteration else ""
+    return f"({number}) {iteration}{moment.note}"
+
+
+def _drawn(
+    source: Source,
+    cell: int | None,
+    places: Sequence[tuple[Place, str]],
+    finding: Finding,
+    width: int,
+    context: Context,
+) -> Iterator[str]:
+    lines = source.lines(cell)
+    marks: list[Mark] = []
+    around: set[int] = set()
+    for place, label in places:
+        several = place.end_row > place.row
+        end = len(source.line(place.row, cell)) + 1 if several else place.end_column
+        kind = finding.level if place == finding.place else "frame"
+        marks.append(Mark(place.row, place.column, end, [label] if label else [], kind))
+        around.update(range(place.row, min(place.end_row, place.row + 2 * _AROUND) + 1))
+    if finding.evidence:
+        around.update(_loop_above(lines, min(mark.row for mark in marks)))
+    else:
+        row = finding.place.row
+        around.update(range(row - _AROUND, row + _AROUND + 1))
+    shown = [row for row in around if 0 < row <= len(lines)]
+    last = max((row for row in shown if lines[row - 1].strip()), default=0)
+    shown = [row for row in shown if row <= max(last, *(mark.row for mark in marks))]
+    yield from draw(merged(marks), shown, lambda row: source.line(row, cell), width, context.style)
+
+
+def _loop_above(lines: Sequence[str], row: int) -> Iterator[int]:
+    """The row of the innermost loop header that the line at `row` stands below, within its function."""
+    if row > len(lines):
+        return
+    indent = _indent(lines[row - 1])
+    for above in range(row - 1, 0, -1):
+        text = lines[above - 1].strip()
+        if not text or text.startswith("#") or _indent(lines[above - 1]) >= indent:
+            continue
+        indent = _indent(lines[above - 1])
+        if _LOOP.match(text):
+            yield above
+            return
+        if _SCOPE.match(text):
+            return
+
+
+def _indent(line: str) -> int:
+    return len(line.expandtabs()) - len(line.expandtabs().lstrip())

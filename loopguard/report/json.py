@@ -1,0 +1,60 @@
+"""ruff's JSON, which editors and bots read already, with two fields more: `advice` and `evidence`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from loopguard.events import Moment, Place
+from loopguard.finding import Finding
+from loopguard.paths import absolute
+from loopguard.report import Context
+
+# ruff's severities; it has none for advice, but knows "info".
+_SEVERITY = {"advice": "info"}
+
+
+def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
+    """The findings as one list."""
+    yield json.dumps([fields(finding, context) for finding in findings], indent=2)
+
+
+def fields(finding: Finding, context: Context) -> Mapping[str, object]:
+    """One finding, its keys in alphabetical order as ruff writes them."""
+    place = _place(finding.place)
+    return {
+        "advice": finding.advice,
+        "cell": place["cell"],
+        "code": finding.code,
+        "end_location": place["end_location"],
+        "evidence": [_moment(moment) for moment in finding.evidence],
+        "filename": place["filename"],
+        "fix": None,
+        "location": place["location"],
+        "message": finding.message,
+        "name": finding.name,
+        "noqa_row": finding.place.row,
+        "severity": _SEVERITY.get(finding.level, finding.level),
+        "url": context.url(finding.code),
+    }
+
+
+def _moment(moment: Moment) -> Mapping[str, object]:
+    return {
+        **_place(moment.event.place),
+        "iteration": moment.iteration or None,
+        "kind": moment.event.kind.value,
+        "note": moment.note,
+        "subject": moment.event.subject,
+        "text": moment.event.text,
+    }
+
+
+def _place(place: Place) -> Mapping[str, object]:
+    return {
+        "cell": place.cell,
+        "end_location": {"column": place.end_column, "row": place.end_row},
+        "filename": place.path if place.path == "-" else str(absolute(Path(place.path))),
+        "location": {"column": place.column, "row": place.row},
+    }

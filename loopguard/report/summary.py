@@ -1,0 +1,48 @@
+"""The last line of a report, and the counts of `--statistics`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from loopguard.report.style import Style
+
+if TYPE_CHECKING:
+    from loopguard.finding import Finding
+
+
+def summary(findings: Sequence[Finding], style: Style) -> str:
+    """How many findings there are, by level."""
+    if not findings:
+        return "All checks passed!"
+    levels = Counter(finding.level for finding in findings)
+    words = {"error": "error", "warning": "warning", "advice": "piece of advice"}
+    plural = {"error": "errors", "warning": "warnings", "advice": "pieces of advice"}
+    counts = [
+        style(level, f"{levels[level]} {word if levels[level] == 1 else plural[level]}")
+        for level, word in words.items()
+        if levels[level]
+    ]
+    return f"Found {' and '.join([', '.join(counts[:-1]), counts[-1]] if counts[1:] else counts)}."
+
+
+def statistics(findings: Sequence[Finding], style: Style) -> Iterator[str]:
+    """One line a rule: how often, code, name; the most frequent first."""
+    counted = _counted(findings)
+    width = max((len(str(count)) for _, count in counted), default=0)
+    for (code, name, level), count in counted:
+        yield f"{count:>{width}}\t{style(level, code)}\t{name}"
+
+
+def statistics_json(findings: Sequence[Finding]) -> str:
+    """The same as ruff's JSON."""
+    import json
+
+    rows = [{"code": code, "name": name, "count": count} for (code, name, _), count in _counted(findings)]
+    return json.dumps(rows, indent=2)
+
+
+def _counted(findings: Sequence[Finding]) -> list[tuple[tuple[str, str, str], int]]:
+    counter = Counter((finding.code, finding.name, finding.level) for finding in findings)
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))

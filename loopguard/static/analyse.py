@@ -1,0 +1,68 @@
+"""One file, from text to cases."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from loopguard.case import Case
+from loopguard.events import Event, Kind
+from loopguard.lifecycles import source as text_mistakes
+from loopguard.static.context import Context
+from loopguard.static.families import is_pytorch
+from loopguard.static.gradients import gradient_cases
+from loopguard.static.losses import noted_cases, retained_cases
+from loopguard.static.lower import functions_of, lower_function, lower_module
+from loopguard.static.project import Project
+from loopguard.static.relevance import is_root
+from loopguard.static.scope import File
+from loopguard.static.syntax import SyntaxProblem, Tree
+from loopguard.static.windows import window_cases
+
+if TYPE_CHECKING:
+    from loopguard.source import Source
+
+_RECURSION = 10_000
+
+
+def analyse(source: Source, project: Project) -> Iterator[Case]:
+    """The mistakes in one file, each once. A text that cannot be parsed is one mistake.
+
+    `project` resolves what the file imports from its own project.
+    """
+    # Deeply nested expressions are legal; Python's default limit is not made for walking trees.
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+    try:
+        tree = Tree(source.text)
+    except SyntaxProblem as problem:
+        place = source.place(problem.row, problem.column, problem.row, problem.column)
+        event = Event(Kind.UNKNOWN, source.path, place, "")
+        yield Case(text_mistakes.Mistake.INVALID_SYNTAX, source.path, event, facts={"reason": problem.reason})
+        return
+    file = File(source, project, tree)
+    if not is_pytorch(file):
+        return
+    seen: set[tuple[object, object]] = set()
+    for ctx in _lowerings(file):
+        for case in _cases(file, ctx):
+            key = (case.mistake, case.at.place)
+            if key not in seen:
+                seen.add(key)
+                yield case
+
+
+def _lowerings(file: File) -> Iterator[Context]:
+    """The file as a script first, then each of its functions as if called from elsewhere."""
+    functions = functions_of(file)
+    yield lower_module(file)
+    for function, owner in functions:
+        if is_root(file, function.node):
+            yield lower_function(file, function, owner)
+
+
+def _cases(file: File, ctx: Context) -> Iterator[Case]:
+    yield from noted_cases(file, ctx)
+    yield from gradient_cases(file, ctx.graph)
+    yield from window_cases(file, ctx.graph)
+    yield from retained_cases(file, ctx)

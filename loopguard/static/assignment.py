@@ -1,0 +1,258 @@
+"""Assignments: names bound, gradients cleared or set by hand, sums that keep a loss, methods named and not called."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import libcst as cst
+
+from loopguard.events import Kind
+from loopguard.lifecycles import source
+from loopguard.static import iteration, recognise
+from loopguard.static.context import Context
+from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
+from loopguard.static.syntax import children_of, text_of
+from loopguard.static.tensors import computed, provenance
+from loopguard.static.values import (
+    Const,
+    Counter,
+    Gradient,
+    Group,
+    Params,
+    Role,
+    Table,
+    Thing,
+    Value,
+)
+
+
+def assign(ctx: Context, node: cst.Assign) -> None:
+    """Lower `target = value`."""
+    targets = [item.target for item in node.targets]
+    if (
+        len(targets) == 1
+        and isinstance(node.value, cst.BinaryOperation)
+        and isinstance(node.value.operator, cst.Add)
+    ):
+        if isinstance(targets[0], cst.Name | cst.Attribute) and text_of(node.value.left) == text_of(
+            targets[0]
+        ):
+            _add(ctx, node, targets[0], node.value.right)
+            return
+    value = ctx.evaluate(ctx, node.value)
+    for target in targets:
+        _store(ctx, node, target, _through(ctx, node.value, target, value))
+
+
+def assign_annotated(ctx: Context, node: cst.AnnAssign) -> None:
+    """Lower `target: annotation = value`."""
+    if node.value is not None:
+        _store(ctx, node, node.target, ctx.evaluate(ctx, node.value))
+
+
+def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: Value) -> None:
+    if isinstance(target, cst.Attribute):
+        if target.attr.value == "grad":
+            if isinstance(value, Const) and value.value is None:
+                clear_gradient(ctx, target, node)
+            else:
+                ctx.emit(Kind.ASSIGN, node, _owner(ctx, target))
+            return
+        if (
+            target.attr.value == "data"
+            and isinstance(target.value, cst.Attribute)
+            and target.value.attr.value == "grad"
+        ):
+            ctx.emit(Kind.ASSIGN, node, _owner(ctx, target.value))
+            return
+        if target.attr.value == "requires_grad":
+            owner = ctx.evaluate(ctx, target.value)
+            for thing in (
+                owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ()
+            ):
+                thing.toggled = True
+            return
+    iteration.bind(ctx, target, value)
+
+
+def clear_gradient(ctx: Context, target: cst.Attribute, node: cst.CSTNode) -> None:
+    """Lower `p.grad = None` or `del p.grad`."""
+    of = _owner(ctx, target)
+    ctx.emit(Kind.CLEAR, node, of, maybe=of is None)
+
+
+def _owner(ctx: Context, target: cst.Attribute) -> Params | None:
+    owner = ctx.evaluate(ctx, target.value)
+    if isinstance(owner, Params):
+        return owner
+    if isinstance(owner, Thing):
+        return Params((owner,))
+    return iteration.as_params(owner) if isinstance(owner, Group) and owner.items else None
+
+
+def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpression, value: Value) -> Value:
+    """`model, optimizer = wrap(model, optimizer)`: what goes by the same name before and after is the same object."""
+    if not isinstance(expression, cst.Call):
+        return value
+    given = {text_of(argument.value): argument.value for argument in expression.args}
+    if (
+        isinstance(target, cst.Tuple)
+        and isinstance(value, Thing)
+        and value.role in (Role.OPAQUE, Role.OPTIMIZER)
+    ):
+        names = [text_of(element.value) for element in target.elements]
+        if any(name in given for name in names):
+            optimizers = [name for name in names if OPTIMIZER_NAME.search(name)]
+            items: list[Value] = []
+            for name in names:
+                if name in given:
+                    items.append(ctx.known(given[name]))
+                elif value.role is Role.OPTIMIZER and optimizers == [name]:
+                    items.append(value)
+                else:
+                    items.append(Thing("", captured=(value,)))
+            return Group(items)
+        if value.role is Role.OPTIMIZER:
+            named = [bool(OPTIMIZER_NAME.search(name)) for name in names]
+            if sum(named) == 1:
+                return Group([value if yes else Thing("") for yes in named])
+    if (
+        isinstance(value, Thing)
+        and value.role is Role.OPAQUE
+        and value.cls is None
+        and text_of(target) in given
+    ):
+        old = ctx.known(given[text_of(target)])
+        if isinstance(old, Thing) and old.role in (Role.MODULE, Role.OPTIMIZER):
+            return old
+    return value
+
+
+def assign_augmented(ctx: Context, node: cst.AugAssign) -> None:
+    """Lower `target op= value`."""
+    if isinstance(node.operator, cst.AddAssign):
+        _add(ctx, node, node.target, node.value)
+        return
+    old = ctx.known(node.target)
+    value = ctx.evaluate(ctx, node.value)
+    if isinstance(old, Gradient):
+        zero = isinstance(value, Const) and value.value == 0 and isinstance(node.operator, cst.MultiplyAssign)
+        ctx.emit(Kind.CLEAR if zero else Kind.READ, node, old.of)
+        return
+    scales = isinstance(node.operator, cst.DivideAssign | cst.MultiplyAssign)
+    _rebind(ctx, node.target, _combined(ctx, old, value, divided=scales))
+
+
+def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cst.BaseExpression) -> None:
+    old = ctx.known(target)
+    value = ctx.evaluate(ctx, addend)
+    if isinstance(old, Gradient):
+        ctx.emit(Kind.ASSIGN, node, old.of)
+        return
+    result = _combined(ctx, old, value)
+    if isinstance(old, Group | Params | Table):
+        _rebind(ctx, target, result)
+        return
+    storage = ""
+    outside = True
+    if isinstance(target, cst.Name):
+        home = ctx.env.home(target.value)
+        storage = f"{home.number}:{target.value}"
+        outside = len(home.bound_in.get(target.value, ())) < len(ctx.loops)
+    elif isinstance(target, cst.Attribute):
+        storage = ctx.storage(target)[1]
+    if outside:
+        total = max(provenance(result).ancestors, default=0)
+        recognise.keep(ctx, node, text_of(target), value, total, storage)
+    _rebind(ctx, target, result)
+
+
+def _combined(ctx: Context, old: Value, value: Value, *, divided: bool = False) -> Value:
+    if isinstance(old, Params) and isinstance(value, Params):
+        return Params((*old.of, *value.of), True, old.complete and value.complete)
+    if isinstance(old, Group) and isinstance(value, Group):
+        return Group([*old.items, *value.items], old.open or value.open)
+    if isinstance(old, Group):
+        return Group([*old.items, value], True)
+    if isinstance(old, Const | Counter) and isinstance(value, Const | Counter):
+        return Const(...)
+    return computed(ctx, [old, value], divided=divided)
+
+
+def _rebind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
+    """Change what a target stands for without making it a new variable of this iteration."""
+    if isinstance(target, cst.Name):
+        env = ctx.globals_of(target.value)
+        env.variables[target.value] = value
+        ctx.assigned(frozenset({f"{env.number}:{target.value}"}), anew=False)
+    elif isinstance(target, cst.Attribute):
+        owner = ctx.known(target.value)
+        if isinstance(owner, Thing):
+            owner.attrs[target.attr.value] = value
+            ctx.assigned(frozenset({f"#{owner.number}.{target.attr.value}"}), anew=False)
+
+
+def uncalled(ctx: Context, node: cst.Attribute) -> bool:
+    """Lower `optimizer.step` without its parentheses: a mistake, taken from there on for the call that was meant."""
+    name = node.attr.value
+    if name not in ("zero_grad", "step", "backward", "update"):
+        return False
+    owner = ctx.evaluate(ctx, node.value)
+    label = owner.label if isinstance(owner, Thing) else text_of(node.value)
+    scheduler = (isinstance(owner, Thing) and owner.role is Role.SCHEDULER) or SCHEDULER_NAME.search(
+        label
+    ) is not None
+    optimizer = (isinstance(owner, Thing) and owner.role is Role.OPTIMIZER) or OPTIMIZER_NAME.search(
+        label
+    ) is not None
+    scaler = (isinstance(owner, Thing) and owner.role is Role.SCALER) or SCALER_NAME.search(label) is not None
+    if (name == "update" and not scaler) or (name == "step" and not (scheduler or optimizer)):
+        return False
+    ctx.note(source.Mistake.UNCALLED, node, text_of(node.value))
+    if name == "zero_grad" and isinstance(owner, Thing):
+        ctx.emit(Kind.CLEAR, node, owner)
+    elif name == "backward":
+        recognise.deposit(ctx, node, provenance(owner))
+    elif name == "step" and isinstance(owner, Thing) and optimizer:
+        owner.role = Role.OPTIMIZER
+        ctx.emit(Kind.STEP, node, owner, clears_itself=owner.clears_itself)
+    return True
+
+
+@lru_cache(maxsize=1 << 12)
+def names_bound_in(body: cst.BaseSuite) -> frozenset[str]:
+    """The plain names that a block assigns to, at any depth within the same function."""
+    names: set[str] = set()
+    todo: list[cst.CSTNode] = [body]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, cst.FunctionDef | cst.ClassDef | cst.Lambda):
+            continue
+        if isinstance(node, cst.Assign):
+            todo += [item.target for item in node.targets]
+        elif isinstance(node, cst.AugAssign | cst.AnnAssign | cst.For | cst.NamedExpr):
+            if isinstance(node.target, cst.Name):
+                names.add(node.target.value)
+            if isinstance(node, cst.For):
+                todo += [node.target, node.body, *([node.orelse.body] if node.orelse is not None else [])]
+        elif isinstance(node, cst.Name):
+            names.add(node.value)
+        elif isinstance(node, cst.Tuple | cst.List):
+            todo += [element.value for element in node.elements]
+        elif isinstance(node, cst.BaseSuite | cst.SimpleStatementLine | cst.Try | cst.While | cst.With):
+            todo += [
+                child
+                for child in children_of(node)
+                if isinstance(
+                    child,
+                    cst.BaseSuite
+                    | cst.BaseStatement
+                    | cst.BaseSmallStatement
+                    | cst.ExceptHandler
+                    | cst.Else
+                    | cst.Finally,
+                )
+            ]
+        elif isinstance(node, cst.If | cst.Else | cst.Finally | cst.ExceptHandler):
+            todo += [child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)]
+    return frozenset(names)

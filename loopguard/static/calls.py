@@ -1,0 +1,299 @@
+"""Calls: an event, a function of the project that is lowered in place, or code that cannot be read.
+
+A function of the project is its own summary: what it does to the caller is the events that its body holds, lowered once
+more for the arguments of this call. Recursion and depth are bounded; past the bound, a call is unknown code.
+"""
+
+from __future__ import annotations
+
+import libcst as cst
+
+from loopguard.events import Kind
+from loopguard.static import constructors, recognise
+from loopguard.static.arguments import Arguments
+from loopguard.static.context import MAX_CALLS, MAX_DEPTH, Context
+from loopguard.static.library import (
+    HARMFUL_CALL,
+    HARMLESS_CALL,
+    HOOK_CALL,
+    OPTIMIZER_HARMLESS,
+    OPTIMIZER_NAME,
+    PASS_THROUGH,
+    SAME_METHODS,
+)
+from loopguard.static.objects import attribute_of, bases_of, find_method, has_unread_base
+from loopguard.static.relevance import is_relevant
+from loopguard.static.syntax import text_of
+from loopguard.static.tensors import computed, join
+from loopguard.static.values import (
+    Bound,
+    Class,
+    Const,
+    Counter,
+    Function,
+    Gradient,
+    Group,
+    Inert,
+    Method,
+    Params,
+    Ref,
+    Role,
+    Table,
+    Tensor,
+    Thing,
+    Value,
+    things_in,
+)
+
+
+def lower_call(ctx: Context, node: cst.Call) -> Value:
+    """Lower a call expression: receiver, arguments, then what the call does."""
+    if isinstance(node.func, cst.Attribute):
+        if recognise.is_super(node.func.value):
+            return _super_call(ctx, node, node.func.attr.value)
+        owner = ctx.evaluate(ctx, node.func.value)
+        arguments = Arguments.lower(ctx, node)
+        return call_method(ctx, node, owner, node.func.attr.value, arguments)
+    callee = ctx.evaluate(ctx, node.func)
+    arguments = Arguments.lower(ctx, node)
+    return call_value(ctx, node, callee, arguments)
+
+
+def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value:
+    """Lower `owner.name(...)`."""
+    if isinstance(owner, Thing) and owner.cls is not None and owner.role in (Role.INSTANCE, Role.MODULE):
+        found = find_method(owner.cls, name)
+        if found is not None and name not in owner.attrs:
+            return call_function(ctx, Bound(found[0], owner), arguments, node)
+    made = constructors.from_receiver(ctx, node, owner, name, arguments)
+    if made is not None:
+        return made
+    event = recognise.method_event(ctx, node, owner, name, arguments)
+    if event is not None:
+        return event
+    if isinstance(owner, Thing) and name in owner.attrs:
+        return call_value(ctx, node, owner.attrs[name], arguments)
+    if isinstance(owner, Group | Table):
+        return _container_method(ctx, node, owner, name, arguments)
+    if isinstance(owner, Thing | Tensor | Params | Gradient | Counter | Const):
+        if isinstance(owner, Thing) and name in SAME_METHODS and owner.role is not Role.DATA:
+            return owner
+        return _foreign_method(ctx, node, owner, name, arguments)
+    found = attribute_of(ctx, owner, name)
+    if isinstance(found, Method):
+        return unknown_call(ctx, node, name, arguments)
+    return call_value(ctx, node, found, arguments)
+
+
+def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments) -> Value:
+    """Lower a call of a value that is already known."""
+    if isinstance(callee, Function | Bound):
+        return call_function(ctx, callee, arguments, node)
+    if isinstance(callee, Class):
+        return instantiate(ctx, node, callee, arguments)
+    if isinstance(callee, Ref):
+        made = constructors.from_library(ctx, node, callee.dotted, arguments)
+        if made is not None:
+            return made
+        event = recognise.function_event(ctx, node, callee.dotted, arguments)
+        if event is not None:
+            return event
+        if callee.dotted in PASS_THROUGH and arguments.positional:
+            return constructors.passed_through(arguments)
+        return unknown_call(ctx, node, callee.dotted, arguments)
+    if isinstance(callee, Method):
+        return call_method(ctx, node, callee.of, callee.name, arguments)
+    if isinstance(callee, Inert):
+        return constructors.built(ctx, node, callee.name, arguments)
+    if isinstance(callee, Thing):
+        if callee.cls is not None:
+            found = find_method(callee.cls, "__call__")
+            if found is not None:
+                return call_function(ctx, Bound(found[0], callee), arguments, node)
+        event = recognise.scaler_call(ctx, node, callee, arguments)
+        if event is not None:
+            return event
+        if callee.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
+            return computed(ctx, arguments.values, through=callee, mean=bool(callee.averages))
+        return unknown_call(ctx, node, callee.label or text_of(node.func), arguments, callee)
+    return unknown_call(ctx, node, text_of(node.func), arguments)
+
+
+def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, node: cst.CSTNode) -> Value:
+    """Lower the body of a function of the project in place of a call to it."""
+    function = callee.function if isinstance(callee, Bound) else callee
+    receiver = callee.self if isinstance(callee, Bound) else None
+    definition = function.node
+    relevant = is_relevant(function.file, definition)
+    ctx.lowered_calls += 1
+    if ctx.lowered_calls > MAX_CALLS or definition in ctx.active or len(ctx.active) >= MAX_DEPTH or (ctx.silent and len(ctx.active) >= 4):
+        if relevant:
+            _escape(ctx, node, [*arguments.values, receiver])
+        return Thing("")
+    if not relevant and not isinstance(definition, cst.Lambda):
+        return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
+    frame = arguments.bind_to(ctx, function, receiver)
+    ctx.active.append(definition)
+    saved = ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off
+    ctx.jumps = []
+    if isinstance(node, cst.Call):
+        ctx.calls = (*ctx.calls, (ctx.file, node))
+    ctx.frame = frame
+    try:
+        if isinstance(definition, cst.Lambda):
+            return ctx.evaluate(ctx, definition.body)
+        ctx.grad_off = _decorated_grad_mode(definition) or ctx.grad_off
+        ctx.run(ctx, definition.body)
+        ctx.graph.frontier = [*ctx.graph.frontier, *frame.returns]
+        if not frame.results:
+            return Const(None)
+        result = frame.results[0]
+        for other in frame.results[1:]:
+            result = join(result, other)
+        return result
+    finally:
+        ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off = saved
+        ctx.active.pop()
+
+
+def _decorated_grad_mode(definition: cst.FunctionDef) -> str:
+    for decorator in definition.decorators:
+        text = text_of(decorator.decorator)
+        if text.split("(")[0].rsplit(".", 1)[-1] in ("no_grad", "inference_mode"):
+            return f"`@{text}`"
+    return ""
+
+
+def instantiate(ctx: Context, node: cst.Call, cls: Class, arguments: Arguments) -> Value:
+    """Lower the construction of an object of a class of the project."""
+    made = constructors.instance(cls, arguments)
+    init = find_method(cls, "__init__")
+    if init is not None and made.role is not Role.OPTIMIZER and is_relevant(init[0].file, cls.node):
+        call_function(ctx, Bound(init[0], made), arguments, node)
+    return made
+
+
+def _super_call(ctx: Context, node: cst.Call, name: str) -> Value:
+    arguments = Arguments.lower(ctx, node)
+    receiver = ctx.env.lookup("self")
+    owner = ctx.frame.owner
+    if isinstance(receiver, Thing) and owner is not None:
+        for base in bases_of(owner):
+            if isinstance(base, Class):
+                found = find_method(base, name)
+                if found is not None:
+                    return call_function(ctx, Bound(found[0], receiver), arguments, node)
+        if name != "__init__" and has_unread_base(owner) and not HARMLESS_CALL.search(name):
+            _escape(ctx, node, [receiver])
+        event = recognise.method_event(ctx, node, receiver, name, arguments)
+        if event is not None:
+            return event
+    return Thing("")
+
+
+def _container_method(
+    ctx: Context, node: cst.Call, owner: Group | Table, name: str, arguments: Arguments
+) -> Value:
+    values = arguments.positional
+    if isinstance(owner, Group):
+        if name == "append" and values:
+            owner.items.append(values[0])
+            if ctx.loops:
+                owner.open = True
+            recognise.appended(ctx, node, owner, values[0])
+            return Const(None)
+        if name == "extend" and values:
+            owner.items += values[0].items if isinstance(values[0], Group) else [values[0]]
+            return Const(None)
+        if name in ("copy",):
+            return owner
+        if name == "pop":
+            return owner.items[-1] if owner.items else Thing("")
+    else:
+        if name in ("values", "items"):
+            return Group(list(owner.items.values()), owner.open)
+        if name == "get" and values and isinstance(values[0], Const):
+            return owner.items.get(str(values[0].value), Thing(""))
+        if name == "update" and values and isinstance(values[0], Table):
+            owner.items.update(values[0].items)
+            return Const(None)
+    return Thing("")
+
+
+def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value:
+    """A method of an object whose class cannot be read."""
+    if isinstance(owner, Thing):
+        if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
+            if name not in OPTIMIZER_HARMLESS and not HARMLESS_CALL.search(name):
+                ctx.emit(Kind.UNKNOWN, node, owner)
+            return Thing("", captured=(owner,))
+        if owner.role is Role.INSTANCE and owner.cls is not None:
+            if not HARMLESS_CALL.search(name) and has_unread_base(owner.cls):
+                ctx.emit(Kind.UNKNOWN, node, owner)
+            return computed(ctx, arguments.values, known=False)
+        if HOOK_CALL.search(name):
+            ctx.emit(Kind.UNKNOWN, node, None)
+        elif not HARMLESS_CALL.search(name) and owner.role is not Role.MODULE:
+            reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
+            if reached:
+                _escape(ctx, node, list(reached))
+            elif HARMFUL_CALL.search(name) and owner.role is Role.OPAQUE and recognise.may_train(name):
+                ctx.emit(Kind.UNKNOWN, node, None)
+        elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not HARMLESS_CALL.search(name):
+            ctx.emit(Kind.UNKNOWN, node, owner)
+        _escape_arguments(ctx, node, name, arguments)
+        if owner.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
+            return computed(ctx, arguments.values, through=owner)
+        result = computed(ctx, [owner, *arguments.values], known=False)
+        return result if owner.role is not Role.DATA else Thing("", Role.DATA, known=True)
+    if isinstance(owner, Params):
+        return owner if name in SAME_METHODS or name in ("values", "items", "detach") else Thing("")
+    return computed(
+        ctx, [owner, *arguments.values], divided=name in ("div", "div_", "mul", "mul_", "true_divide")
+    )
+
+
+def unknown_call(
+    ctx: Context, node: cst.Call, name: str, arguments: Arguments, callee: Thing | None = None
+) -> Value:
+    """A call into code that cannot be read."""
+    last = name.rsplit(".", 1)[-1]
+    if HOOK_CALL.search(last) or (
+        not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)
+    ):
+        ctx.emit(Kind.UNKNOWN, node, None)
+    return constructors.built(ctx, node, name, arguments, callee)
+
+
+def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments) -> bool:
+    """Let what was handed to unknown code be unknown from here. Returns whether anything was."""
+    for value in arguments.values:
+        function = value.function if isinstance(value, Bound) else value
+        if isinstance(function, Function) and is_relevant(function.file, function.node):
+            ctx.emit(Kind.UNKNOWN, node, None)
+            return True
+    if HARMLESS_CALL.search(name) or recognise.is_construction(name):
+        return False
+    reached: list[Thing] = []
+    for value in arguments.values:
+        for thing in things_in(value):
+            optimizer = thing.role is Role.OPTIMIZER or bool(OPTIMIZER_NAME.search(thing.label))
+            if optimizer or thing.role is Role.INSTANCE or HARMFUL_CALL.search(name):
+                reached.append(thing)
+    return _escape(ctx, node, list(reached))
+
+
+def _escape(ctx: Context, node: cst.CSTNode, values: list[Value | None]) -> bool:
+    reached = [
+        thing
+        for value in values
+        for thing in things_in(value)
+        if thing.role not in (Role.DATA, Role.CRITERION)
+    ]
+    if reached:
+        ctx.emit(Kind.UNKNOWN, node, Group(list(reached)))
+    return bool(reached)
+
+
+def _name_of(definition: cst.FunctionDef | cst.Lambda) -> str:
+    return definition.name.value if isinstance(definition, cst.FunctionDef) else "lambda"

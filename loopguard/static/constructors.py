@@ -1,0 +1,342 @@
+"""Calls that make something: optimizers and what they hold, modules, scalers, wrapped objects, data, tensors."""
+
+from __future__ import annotations
+
+import re
+
+import libcst as cst
+
+from loopguard.static import iteration
+from loopguard.static.arguments import Arguments
+from loopguard.static.context import Context
+from loopguard.static.library import (
+    DATA_NAME,
+    GRAPH_CUTTERS,
+    MEAN_CRITERIA,
+    MEAN_FUNCTIONS,
+    OPTIMIZER_NAME,
+    SAME_MODULE,
+    SAME_OPTIMIZER,
+    SCHEDULER_NAME,
+)
+from loopguard.static.objects import attribute_of, derives_from
+from loopguard.static.tensors import computed, detached, provenance
+from loopguard.static.values import (
+    Class,
+    Const,
+    Gradient,
+    Group,
+    Inert,
+    Method,
+    Params,
+    Ref,
+    Role,
+    Table,
+    Tensor,
+    Thing,
+    Value,
+    things_in,
+)
+
+_PARAMETERS = re.compile(r"param", re.IGNORECASE)
+_MAKES_OPTIMIZER = re.compile(r"optim", re.IGNORECASE)
+_NOT_OPTIMIZER = re.compile(
+    r"sched|ema|average|clip|norm|logger|param|lr_|count|zero|step|save|load|state", re.IGNORECASE
+)
+
+
+def from_receiver(
+    ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments
+) -> Value | None:
+    """What `owner.name(...)` makes, or None if it is nothing that is known here."""
+    if isinstance(owner, Thing):
+        if name in ("parameters", "named_parameters") or (
+            _PARAMETERS.search(name) and name.startswith(("get_", "trainable"))
+        ):
+            return Params((owner,), partial=name not in ("parameters", "named_parameters"))
+        if name in ("children", "modules", "named_modules", "named_children"):
+            return Thing("", captured=(owner,), parent=owner)
+        if name in (
+            "prepare",
+            "setup",
+            "setup_module",
+            "setup_optimizers",
+            "prepare_model",
+            "prepare_optimizer",
+        ):
+            if owner.role is Role.ACCELERATOR or re.search(r"accelerator|fabric", owner.label, re.IGNORECASE):
+                return _prepared(owner, arguments)
+        if name == "optimizers" and not arguments.values and owner.role in (Role.INSTANCE, Role.MODULE):
+            made = owner.child("optimizers()")
+            if isinstance(made, Thing):
+                made.role = Role.OPTIMIZER
+            return made
+        if name == "scale" and arguments.positional and owner.role is not Role.DATA:
+            if owner.role is Role.SCALER or "scal" in owner.label.lower():
+                return arguments.positional[0]
+        if (
+            _MAKES_OPTIMIZER.search(name)
+            and not _NOT_OPTIMIZER.search(name)
+            and re.match(r"(?:configure|make|build|create|get|init)", name)
+        ):
+            if owner.cls is None:
+                holds = holdings(arguments.values) or ((owner,) if owner.role is Role.MODULE else None)
+                return Thing("", Role.OPTIMIZER, holds=holds, known=True, captured=(owner,))
+    if isinstance(owner, Tensor | Thing) and name in GRAPH_CUTTERS:
+        if isinstance(owner, Tensor) or provenance(owner).sources:
+            return detached(ctx, owner, f"`.{name}()`")
+    if isinstance(owner, Tensor) and name == "requires_grad_":
+        return computed(ctx, [owner], attaches=not ctx.grad_off)
+    return None
+
+
+def _prepared(owner: Thing, arguments: Arguments) -> Value:
+    for value in arguments.values:
+        for thing in things_in(value):
+            thing.wrapped = True
+    return (
+        arguments.positional[0]
+        if len(arguments.positional) == 1
+        else Group(list(arguments.positional), arguments.open)
+    )
+
+
+def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments) -> Value | None:
+    """What a call of the outside function or class `dotted` makes, or None if nothing is known of it."""
+    last = dotted.rsplit(".", 1)[-1]
+    first = arguments.positional[0] if arguments.positional else None
+    if dotted in SAME_MODULE or last in (
+        "DistributedDataParallel",
+        "DataParallel",
+        "FullyShardedDataParallel",
+        "fully_shard",
+    ):
+        return first if first is not None else Thing("")
+    if dotted in SAME_OPTIMIZER:
+        given = arguments.get(0, "optimizer", "init_optimizer")
+        if isinstance(given, Thing) and given.role is Role.OPTIMIZER:
+            return given
+        return Thing("", Role.OPTIMIZER, holds=holdings(arguments.values), known=True)
+    if dotted.startswith("torch.optim.") and not dotted.startswith(
+        ("torch.optim.lr_scheduler", "torch.optim.swa_utils")
+    ):
+        if last[:1].isupper():
+            given = arguments.get(0, "params")
+            return Thing("", Role.OPTIMIZER, dotted=dotted, holds=holdings([given]), known=True)
+    if "lr_scheduler" in dotted or (
+        dotted.startswith(("transformers.", "timm.")) and SCHEDULER_NAME.search(last)
+    ):
+        return Thing("", Role.SCHEDULER, known=True)
+    if last == "GradScaler" or last == "ShardedGradScaler":
+        return Thing("", Role.SCALER, known=True)
+    if dotted in ("accelerate.Accelerator",) or last == "Fabric":
+        return Thing("", Role.ACCELERATOR, known=True)
+    if dotted == "deepspeed.initialize":
+        engine = Thing("", Role.ENGINE, known=True, captured=_things(arguments))
+        engine.clears_itself = True
+        return Group([engine, Thing("", captured=(engine,)), Thing("", Role.DATA), Thing("", Role.SCHEDULER)])
+    if dotted in ("apex.amp.initialize", "amp.initialize", "ipex.optimize"):
+        return Group(list(arguments.positional)) if len(arguments.positional) > 1 else first
+    if last == "DataLoader" or (last[:1].isupper() and DATA_NAME.search(last)):
+        return Thing("", Role.DATA, known=True)
+    if dotted in ("copy.deepcopy", "copy.copy", "deepcopy", "torch.optim.swa_utils.AveragedModel"):
+        return _copied(first)
+    if dotted.startswith("torch."):
+        return _from_torch(ctx, dotted, last, first, arguments)
+    if dotted in ("float", "int", "round"):
+        return detached(ctx, first, f"`{dotted}()`") if first is not None else Const(...)
+    if dotted == "numpy.mean" or dotted.startswith("numpy."):
+        return Tensor(complete=True)
+    if dotted == "next":
+        return iteration.element(ctx, first) if first is not None else Thing("")
+    if dotted == "getattr" and len(arguments.positional) > 1 and isinstance(arguments.positional[1], Const):
+        return attribute_of(ctx, arguments.positional[0], str(arguments.positional[1].value))
+    if dotted in ("sum", "max", "min", "abs", "pow") and first is not None and not isinstance(first, Params):
+        return computed(ctx, arguments.positional)
+    if dotted in (
+        "len",
+        "isinstance",
+        "hasattr",
+        "str",
+        "bool",
+        "id",
+        "print",
+        "type",
+        "repr",
+        "format",
+        "any",
+        "all",
+    ):
+        return Const(...)
+    return None
+
+
+def _copied(first: Value | None) -> Value:
+    if isinstance(first, Thing):
+        return Thing("", first.role, known=True, cls=first.cls)
+    return first if first is not None else Thing("")
+
+
+def _from_torch(
+    ctx: Context, dotted: str, last: str, first: Value | None, arguments: Arguments
+) -> Value | None:
+    reduction = arguments.keywords.get("reduction")
+    averaged = not isinstance(reduction, Const) or reduction.value == "mean"
+    averaged = averaged and "size_average" not in arguments.keywords and "reduce" not in arguments.keywords
+    if dotted.startswith("torch.nn.") and last[:1].isupper() and not dotted.startswith("torch.nn.Parameter"):
+        if last in MEAN_CRITERIA:
+            made = Thing("", Role.CRITERION, known=True)
+            made.averages = averaged and not arguments.open
+            return made
+        return Thing("", Role.MODULE, known=True, captured=_things(arguments))
+    if dotted.startswith("torch.nn.functional."):
+        return computed(ctx, arguments.values, mean=last in MEAN_FUNCTIONS and averaged)
+    if dotted == "torch.autograd.grad":
+        return Gradient(None)
+    if dotted.startswith(
+        (
+            "torch.nn.",
+            "torch.distributed",
+            "torch.multiprocessing",
+            "torch.utils",
+            "torch.autograd",
+            "torch.hub",
+        )
+    ):
+        if last.endswith("Parameter"):
+            return Thing("", known=True)
+        return None
+    if dotted.startswith(
+        (
+            "torch.optim",
+            "torch.amp",
+            "torch.cuda",
+            "torch.backends",
+            "torch.load",
+            "torch.save",
+            "torch._foreach",
+        )
+    ):
+        return None
+    if last[:1].isupper():
+        return Thing("", known=True, captured=_things(arguments))
+    if last in (
+        "zeros",
+        "ones",
+        "randn",
+        "rand",
+        "tensor",
+        "empty",
+        "full",
+        "randint",
+        "from_numpy",
+        "zeros_like",
+        "ones_like",
+        "randn_like",
+        "as_tensor",
+        "Tensor",
+    ):
+        grows = arguments.keywords.get("requires_grad")
+        if isinstance(grows, Const):
+            return Thing("", known=True)
+        return Thing("", Role.DATA, known=True)
+    return computed(ctx, [*(first.items if isinstance(first, Group) else ()), *arguments.values])
+
+
+def holdings(values: list[Value | None]) -> tuple[Thing, ...] | None:
+    """The modules or tensors whose parameters these arguments give to an optimizer; None if that cannot be told."""
+    found: list[Thing] = []
+    for value in values:
+        if isinstance(value, Params):
+            found += value.of
+            if not value.complete:
+                return None
+        elif isinstance(value, Group | Table):
+            items = value.items if isinstance(value, Group) else list(value.items.values())
+            inner = holdings([item for item in items if isinstance(item, Params | Group | Table | Thing)])
+            if inner:
+                found += inner
+            elif isinstance(value, Group) and value.open:
+                return None
+        elif isinstance(value, Thing) and not value.label.startswith(("args", "cfg", "config", "hparams")):
+            if value.role is Role.MODULE or (value.known and not value.captured):
+                found.append(value)
+            else:
+                found += value.captured or (value,)
+    return tuple(dict.fromkeys(found)) or None
+
+
+def built(
+    ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, callee: Value | None = None
+) -> Value:
+    """What code that cannot be read, called `name`, may return."""
+    last = name.rsplit(".", 1)[-1]
+    values = arguments.values
+    parameters = [value for value in values if isinstance(value, Params)]
+    if (_MAKES_OPTIMIZER.search(last) and not _NOT_OPTIMIZER.search(last)) or (
+        parameters and "lr" in arguments.keywords and not SCHEDULER_NAME.search(last)
+    ):
+        given = [value for value in values if isinstance(value, Thing) and value.role is Role.OPTIMIZER]
+        if len(given) == 1 and isinstance(given[0], Thing):
+            return given[0]
+        holds = holdings([*parameters]) or holdings(
+            [
+                value
+                for value in values
+                if isinstance(value, Thing) and (value.role is Role.MODULE or value.known)
+            ]
+        )
+        return Thing("", Role.OPTIMIZER, holds=holds, known=True, dotted=name)
+    if DATA_NAME.search(last):
+        return Thing("", Role.DATA, known=True)
+    if isinstance(callee, Thing) and callee.role is not Role.INSTANCE:
+        return computed(ctx, values, through=callee, known=callee.known)
+    if any(isinstance(value, Tensor) for value in values):
+        return computed(ctx, values, known=False)
+    things = tuple(dict.fromkeys(thing for value in values for thing in things_in(value)))
+    if isinstance(callee, Thing):
+        things = (*things, callee)
+    if last[:1].isupper() and SCHEDULER_NAME.search(last):
+        return Thing("", Role.SCHEDULER, captured=things, known=True)
+    if last.endswith("GradScaler") or last.endswith("NativeScaler"):
+        return Thing("", Role.SCALER, known=True)
+    return Thing("", captured=things, known=True)
+
+
+def instance(cls: Class, arguments: Arguments) -> Thing:
+    """An object of a class of the project."""
+    things = tuple(dict.fromkeys(thing for value in arguments.values for thing in things_in(value)))
+    if derives_from(cls, "Optimizer", "Adam", "AdamW", "SGD", "LBFGS", "RMSprop", "Adagrad"):
+        given = [thing for thing in things if thing.role is Role.OPTIMIZER]
+        if given:
+            return given[0]
+        made = Thing("", Role.OPTIMIZER, holds=holdings(list(arguments.values)), known=True, cls=cls)
+        step = cls.methods.get("step")
+        made.clears_itself = step is not None and "zero_grad" in cls.file.tree.source(step)
+        return made
+    if derives_from(cls, "Module", "LightningModule", "Sequential", "ModuleList", "PreTrainedModel"):
+        return Thing("", Role.MODULE, known=True, cls=cls, captured=things)
+    return Thing("", Role.INSTANCE, known=True, cls=cls, captured=things)
+
+
+def passed_through(arguments: Arguments) -> Value:
+    """`list(x)`, `chain(x, y)`, `filter(f, x)`: a collection of what the arguments hold."""
+    values = [value for value in arguments.positional if not isinstance(value, Method | Ref | Inert)]
+    collections = [value for value in values if isinstance(value, Params)]
+    if collections:
+        of = tuple(dict.fromkeys(thing for value in collections for thing in value.of))
+        whole = len(values) == 1 and not collections[0].partial
+        rest = [value for value in values if isinstance(value, Thing | Group)]
+        return Params(of, not whole, all(value.complete for value in collections) and not rest)
+    return values[-1] if values else Group([], open=True)
+
+
+def _things(arguments: Arguments) -> tuple[Thing, ...]:
+    return tuple(dict.fromkeys(thing for value in arguments.values for thing in things_in(value)))
+
+
+def is_optimizer_like(value: Value | None) -> bool:
+    """Whether a value is an optimizer, or is called like one."""
+    return isinstance(value, Thing) and (
+        value.role is Role.OPTIMIZER or bool(OPTIMIZER_NAME.search(value.label))
+    )

@@ -1,0 +1,238 @@
+"""Where lowering stands: the graph so far, the scope, the loops and conditions around, the calls on the way here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import libcst as cst
+
+from loopguard.events import Kind
+from loopguard.static import conditions
+from loopguard.static.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
+from loopguard.static.scope import Env, File
+from loopguard.static.syntax import text_of
+from loopguard.static.values import Class, Counter, Tensor, Test, Thing, Value
+
+MAX_NODES = 4000
+MAX_DEPTH = 10
+MAX_CALLS = 400
+
+
+@dataclass(slots=True)
+class Frame:
+    """One call that is being lowered: its scope, and what its `return`s bring back."""
+
+    env: Env
+    file: File
+    returns: Frontier = field(default_factory=list)
+    results: list[Value] = field(default_factory=list)
+    owner: Class | None = None
+    elsewhere: dict[str, Env] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Jumps:
+    """The dangling `break`s and `continue`s of the loop that is being lowered."""
+
+    breaks: Frontier = field(default_factory=list)
+    continues: Frontier = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False)
+class Note:
+    """Something that lowering sees directly, without any state: a mistake, where, about what, and what to quote."""
+
+    mistake: Enum
+    site: Site
+    text: str
+    subject: str
+    facts: dict[str, str]
+    loops: tuple[Loop, ...] = ()
+    loss: Tensor | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Accumulation:
+    """`total += loss` or `losses.append(loss)`: the value that is kept, and the tensor that stands for the sum."""
+
+    site: Site
+    text: str
+    into: str
+    kept: Tensor
+    total: int
+    loops: tuple[Loop, ...]
+    storage: str
+
+
+class Context:
+    """The state of one lowering. Expressions and statements are lowered by functions that get it as first argument."""
+
+    evaluate: Callable[[Context, cst.BaseExpression], Value]
+    run: Callable[[Context, Any], None]
+    call: Callable[[Context, Value, cst.CSTNode], Value]
+
+    def __init__(self, file: File) -> None:
+        self.graph = FlowGraph()
+        self.frame = Frame(file.env, file)
+        self.loops: list[Loop] = []
+        self.guards: list[Assumption] = []
+        self.jumps: list[Jumps] = []
+        self.calls: tuple[tuple[File, cst.CSTNode], ...] = ()
+        self.active: list[cst.CSTNode] = []
+        self.silent = 0
+        self.lowered_calls = 0
+        self.grad_off = ""
+        self.accumulating = ""
+        self.notes: list[Note] = []
+        self.accumulations: list[Accumulation] = []
+        self.resets: set[tuple[str, int]] = set()
+        self.truncated = False
+        self._tensors = itertools.count(1)
+        self._implicit: dict[str, Thing] = {}
+
+    @property
+    def env(self) -> Env:
+        """The scope of the function that is being lowered."""
+        return self.frame.env
+
+    @property
+    def file(self) -> File:
+        """The file that the lowered text stands in."""
+        return self.frame.file
+
+    def site(self, node: cst.CSTNode) -> Site:
+        """Where `node` stands."""
+        return Site(self.file, node, self.calls)
+
+    def new_tensor(self) -> int:
+        """A fresh number for a tensor."""
+        return next(self._tensors)
+
+    def implicit(self, name: str) -> Thing:
+        """The thing behind a name that nothing defines, the same at every use."""
+        if name not in self._implicit:
+            self._implicit[name] = Thing(name)
+        return self._implicit[name]
+
+    def emit(
+        self,
+        kind: Kind,
+        node: cst.CSTNode,
+        target: Value | None = None,
+        *,
+        loss: Tensor | None = None,
+        clears_itself: bool = False,
+        maybe: bool = False,
+        via: str = "",
+    ) -> Happening | None:
+        """Append an event behind the frontier, unless control cannot get here or only values are wanted."""
+        if self.silent or not self.graph.reachable:
+            return None
+        if len(self.graph.nodes) > MAX_NODES:
+            self.truncated = True
+            return None
+        event = Happening(
+            kind,
+            self.site(node),
+            text_of(node),
+            target,
+            loss,
+            tuple(self.loops),
+            tuple(self.guards),
+            clears_itself=clears_itself,
+            maybe=maybe,
+            via=via,
+        )
+        event.number = self.graph.add(Node("", event=event))
+        return event
+
+    def note(self, mistake: Enum, node: cst.CSTNode, subject: str, **facts: str) -> None:
+        """Record a mistake that needs no state to be seen."""
+        if not self.silent and self.graph.reachable:
+            self.notes.append(
+                Note(mistake, self.site(node), text_of(node), subject, facts, tuple(self.loops))
+            )
+
+    def assigned(self, names: frozenset[str], *, anew: bool = True) -> None:
+        """End every assumption on the storage `names`; `anew` says that the old values play no part in the new ones."""
+        for loop in self.loops:
+            loop.assigned |= names
+        if anew and self.loops:
+            self.resets |= {(name, self.loops[-1].number) for name in names}
+        if self.silent or not names or not self.graph.reachable:
+            return
+        last = self.graph.nodes[-1]
+        if last.assigned and self.graph.frontier == [(len(self.graph.nodes) - 1, None)]:
+            last.assigned |= names
+        else:
+            self.graph.add(Node("=", assigned=names))
+
+    def storage(self, node: cst.Name | cst.Attribute) -> tuple[str, str]:
+        """The object that a variable or attribute stands for now, and the storage that an assignment changes."""
+        if isinstance(node, cst.Name):
+            home = self.env.home(node.value)
+            value = home.variables.get(node.value)
+            storage = f"{home.number}:{node.value}"
+        else:
+            owner = self.peek(node.value)
+            if isinstance(owner, Thing):
+                value = owner.attrs.get(node.attr.value)
+                storage = f"#{owner.number}.{node.attr.value}"
+            else:
+                value, storage = None, f"{self.env.home('').number}:{text_of(node)}"
+        return (f"#{value.number}" if isinstance(value, Thing) else storage), storage
+
+    def peek(self, node: cst.BaseExpression) -> Value | None:
+        """What a name or dotted name stands for, without lowering anything."""
+        if isinstance(node, cst.Name):
+            return self.env.lookup(node.value)
+        if isinstance(node, cst.Attribute):
+            owner = self.peek(node.value)
+            if isinstance(owner, Thing):
+                return owner.attrs.get(node.attr.value)
+        return None
+
+    def start_of(self, node: cst.BaseExpression) -> int | None:
+        """The first value of the counter that `node` names."""
+        value = self.peek(node)
+        return value.start if isinstance(value, Counter) else None
+
+    def assume(self, test: cst.BaseExpression, truth: bool) -> Assumption:
+        """The assumption that `test` is `truth`; a named test brings the gate that it stands for."""
+        found = conditions.assume(test, truth, self.start_of, self.storage)
+        if found.condition.gate is None and isinstance(test, cst.Name | cst.Attribute):
+            value = self.peek(test)
+            if isinstance(value, Test):
+                gate = conditions.gate_of(value.node, self.start_of)
+                if gate is not None:
+                    condition = found.condition
+                    return Assumption(
+                        type(condition)(
+                            condition.key, condition.text, condition.names, condition.subject, "", gate, False
+                        ),
+                        truth,
+                    )
+        return found
+
+    def known(self, node: cst.BaseExpression) -> Value:
+        """The value of an expression that has been lowered already, or is only looked at."""
+        with self.values_only():
+            return self.evaluate(self, node)
+
+    def globals_of(self, name: str) -> Env:
+        """The scope that an assignment to `name` binds in: this function's, unless it says `global` or `nonlocal`."""
+        return self.frame.elsewhere.get(name, self.env)
+
+    @contextmanager
+    def values_only(self) -> Iterator[None]:
+        """Evaluate for the values alone: no event is recorded."""
+        self.silent += 1
+        try:
+            yield
+        finally:
+            self.silent -= 1

@@ -1,0 +1,145 @@
+"""What each event on a graph means to the gradients of one optimizer: an action of the lifecycle, sure or not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from loopguard.events import Kind, Relation
+from loopguard.lifecycles.gradient import Action
+from loopguard.static.graph import FlowGraph, Happening
+from loopguard.static.relations import feeds, reaches, touches
+from loopguard.static.values import Role, Thing, things_in
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """An action on the subject's gradients.
+
+    `sure` effects happen whenever the event does. `anything` stands for code that may do whatever it likes, `used` for
+    code that takes the gradients as they are, so that discarding them afterwards is no loss.
+    """
+
+    action: Action | None
+    sure: bool = True
+    anything: bool = False
+    used: bool = False
+
+
+ANYTHING = Effect(None, anything=True)
+USED = Effect(None, used=True)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Subject:
+    """An optimizer, or the part of its parameters that belongs to one of the modules it holds."""
+
+    optimizer: Thing
+    part: Thing | None
+
+    @property
+    def name(self) -> str:
+        """The optimizer as the user wrote it."""
+        return self.optimizer.label or "optimizer"
+
+
+def subjects_of(graph: FlowGraph) -> list[Subject]:
+    """The subjects that the graph has events about."""
+    optimizers: dict[Thing, None] = {}
+    for event in graph.events():
+        if event.kind in (Kind.STEP, Kind.CLEAR):
+            for thing in things_in(event.target):
+                if thing.role is Role.OPTIMIZER:
+                    optimizers[thing] = None
+    return [
+        Subject(optimizer, part)
+        for optimizer in optimizers
+        for part in (optimizer.holds if optimizer.holds is not None else (None,))
+    ]
+
+
+class Effects:
+    """The effects of a graph's events on one subject, by the number of the event's node."""
+
+    def __init__(self, graph: FlowGraph, subject: Subject) -> None:
+        self.subject = subject
+        self._events = graph.events()
+        self.of: dict[int, tuple[Effect, ...]] = {}
+        for event in self._events:
+            effects = self._effects(event)
+            if effects:
+                self.of[event.number] = effects
+
+    def relation(self, event: Happening) -> Relation:
+        """How much of the subject a clear or step touches."""
+        return touches(event.target, self.subject.optimizer, self.subject.part)
+
+    def _effects(self, event: Happening) -> tuple[Effect, ...]:
+        optimizer, part = self.subject.optimizer, self.subject.part
+        if event.kind is Kind.CLEAR:
+            return _when(self.relation(event), Action.CLEAR, event.maybe)
+        if event.kind is Kind.BACKWARD:
+            return self._backward(event)
+        if event.kind is Kind.STEP:
+            if event.target is optimizer:
+                step = Effect(Action.STEP, sure=not event.maybe)
+                return (step, Effect(Action.CLEAR)) if event.clears_itself else (step,)
+            relation = self.relation(event)
+            if relation is Relation.UNKNOWN:
+                return (ANYTHING,)
+            return (Effect(Action.OTHER_STEP),) if self._shares_backward(event) else ()
+        if event.kind is Kind.UNKNOWN:
+            things = list(things_in(event.target))
+            if event.target is None or any(reaches(thing, optimizer, part) for thing in things):
+                return (ANYTHING,)
+            return ()
+        if event.kind is Kind.ASSIGN:
+            relation = self.relation(event)
+            if relation is Relation.OTHER:
+                return ()
+            return (Effect(Action.ASSIGN),) if relation is Relation.WHOLE else (ANYTHING,)
+        if event.kind is Kind.READ and self.relation(event) is not Relation.OTHER:
+            return (USED,)
+        return ()
+
+    def _backward(self, event: Happening) -> tuple[Effect, ...]:
+        assert event.loss is not None
+        part = self.subject.part
+        relation = feeds(event.loss, part)
+        if relation is Relation.OTHER:
+            return ()
+        if relation is Relation.WHOLE and part is not None and not part.toggled:
+            return (Effect(Action.BACKWARD),)
+        alone = self._rivals(event) == 0
+        return (Effect(Action.BACKWARD, sure=alone and not event.maybe),)
+
+    def _rivals(self, event: Happening) -> int:
+        """How many other optimizers step in the loop of a backward pass, so that it may be theirs."""
+        loop = event.loops[-1] if event.loops else None
+        steppers = {
+            thing
+            for other in self._events
+            if other.kind in (Kind.STEP, Kind.CLEAR) and (loop is None or loop in other.loops)
+            for thing in things_in(other.target)
+            if thing.role is Role.OPTIMIZER
+        }
+        return len(steppers - {self.subject.optimizer})
+
+    def _shares_backward(self, step: Happening) -> bool:
+        """Whether some backward pass surely deposits both into the subject and into what `step` updates."""
+        part = self.subject.part
+        others = [held for thing in things_in(step.target) for held in thing.holds or ()]
+        if part is None or part.toggled or not others:
+            return False
+        return any(
+            event.loss is not None
+            and feeds(event.loss, part) is Relation.WHOLE
+            and any(feeds(event.loss, other) is Relation.WHOLE for other in others)
+            for event in self._events
+            if event.kind is Kind.BACKWARD
+        )
+
+
+def _when(relation: Relation, action: Action, maybe: bool) -> tuple[Effect, ...]:
+    if relation is Relation.OTHER:
+        return ()
+    return (Effect(action, sure=relation is Relation.WHOLE and not maybe),)

@@ -1,0 +1,278 @@
+"""Expressions to values; the events that they hold are lowered on the way, in the order of evaluation."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable
+from typing import Any
+
+import libcst as cst
+
+from loopguard.static import iteration
+from loopguard.static.calls import lower_call
+from loopguard.static.context import Context
+from loopguard.static.graph import Assumption
+from loopguard.static.objects import attribute_of
+from loopguard.static.syntax import children_of, text_of
+from loopguard.static.tensors import computed, join
+from loopguard.static.values import (
+    Const,
+    Counter,
+    Function,
+    Gradient,
+    Group,
+    Inert,
+    Params,
+    Ref,
+    Table,
+    Tensor,
+    Test,
+    Thing,
+    Value,
+)
+
+
+def evaluate(ctx: Context, node: cst.BaseExpression) -> Value:
+    """The value of an expression."""
+    handler = _HANDLERS.get(type(node))
+    return handler(ctx, node) if handler is not None else _anything(ctx, node)
+
+
+def _name(ctx: Context, node: cst.Name) -> Value:
+    value = ctx.env.lookup(node.value)
+    if value is not None:
+        return value
+    if node.value in ("None", "True", "False"):
+        return Const({"None": None, "True": True, "False": False}[node.value], fixed=True)
+    if hasattr(builtins, node.value):
+        return Ref(node.value)
+    return ctx.implicit(node.value)
+
+
+def _attribute(ctx: Context, node: cst.Attribute) -> Value:
+    return attribute_of(ctx, ctx.evaluate(ctx, node.value), node.attr.value)
+
+
+def _subscript(ctx: Context, node: cst.Subscript) -> Value:
+    owner = ctx.evaluate(ctx, node.value)
+    index: Value | None = None
+    text = ""
+    for element in node.slice:
+        if isinstance(element.slice, cst.Index):
+            index = ctx.evaluate(ctx, element.slice.value)
+            text = text_of(element.slice.value)
+    if len(node.slice) != 1:
+        index = None
+    if isinstance(owner, Group):
+        if isinstance(index, Const) and isinstance(index.value, int) and not owner.open:
+            if -len(owner.items) <= index.value < len(owner.items):
+                return owner.items[index.value]
+        return iteration.element(ctx, owner)
+    if isinstance(owner, Table):
+        if isinstance(index, Const) and str(index.value) in owner.items:
+            return owner.items[str(index.value)]
+        return Thing("") if not owner.items else iteration.merged(list(owner.items.values()))
+    if isinstance(owner, Params | Gradient | Counter | Inert):
+        return owner
+    if isinstance(owner, Tensor):
+        return computed(ctx, [owner])
+    if isinstance(owner, Thing):
+        return owner.child(f"[{text}]") if text else owner
+    return Thing(text_of(node))
+
+
+def _constant(ctx: Context, node: Any) -> Value:
+    try:
+        return Const(ast.literal_eval(node.value), fixed=True)
+    except (ValueError, SyntaxError):
+        return Const(...)
+
+
+def _binary(ctx: Context, node: cst.BinaryOperation) -> Value:
+    left, right = ctx.evaluate(ctx, node.left), ctx.evaluate(ctx, node.right)
+    if isinstance(node.operator, cst.Add):
+        if isinstance(left, Params) and isinstance(right, Params):
+            return Params(left.of + right.of, left.partial or right.partial, left.complete and right.complete)
+        if isinstance(left, Params | Group) and isinstance(right, Params | Group):
+            parts = [
+                item
+                for value in (left, right)
+                for item in (value.items if isinstance(value, Group) else [value])
+            ]
+            return Group(parts)
+    scales = isinstance(node.operator, cst.Divide | cst.Multiply | cst.FloorDivide)
+    if isinstance(left, Const) and isinstance(right, Const):
+        return Const(...)
+    if isinstance(left, Counter | Const) and isinstance(right, Counter | Const):
+        return Test(node, ctx.env)
+    return computed(ctx, [left, right], divided=scales)
+
+
+def _unary(ctx: Context, node: cst.UnaryOperation) -> Value:
+    value = ctx.evaluate(ctx, node.expression)
+    if isinstance(node.operator, cst.Not):
+        return Test(node, ctx.env)
+    if (
+        isinstance(value, Const)
+        and isinstance(value.value, int | float)
+        and isinstance(node.operator, cst.Minus)
+    ):
+        return Const(-value.value, fixed=True)
+    return value if isinstance(value, Tensor) else computed(ctx, [value])
+
+
+def _boolean(ctx: Context, node: cst.BooleanOperation) -> Value:
+    left = ctx.evaluate(ctx, node.left)
+    right = _sometimes(ctx, node.right, ctx.assume(node.left, isinstance(node.operator, cst.And)))
+    if isinstance(left, Thing) or isinstance(right, Thing):
+        return join(left, right)
+    return Test(node, ctx.env)
+
+
+def _comparison(ctx: Context, node: cst.Comparison) -> Value:
+    ctx.evaluate(ctx, node.left)
+    for target in node.comparisons:
+        ctx.evaluate(ctx, target.comparator)
+    return Test(node, ctx.env)
+
+
+def _conditional(ctx: Context, node: cst.IfExp) -> Value:
+    ctx.evaluate(ctx, node.test)
+    first = _sometimes(ctx, node.body, ctx.assume(node.test, True))
+    second = _sometimes(ctx, node.orelse, ctx.assume(node.test, False))
+    return join(first, second)
+
+
+def _sometimes(ctx: Context, node: cst.BaseExpression, when: Assumption) -> Value:
+    """Evaluate an expression that is reached only under an assumption."""
+    before, size = ctx.graph.frontier, len(ctx.graph.nodes)
+    around = ctx.graph.split(when)
+    ctx.guards.append(when)
+    value = ctx.evaluate(ctx, node)
+    ctx.guards.pop()
+    if len(ctx.graph.nodes) == size:
+        ctx.graph.frontier = before
+    else:
+        ctx.graph.frontier = [*ctx.graph.frontier, *around]
+    return value
+
+
+def _lambda(ctx: Context, node: cst.Lambda) -> Value:
+    return Function(node, ctx.env, ctx.file)
+
+
+def _sequence(ctx: Context, node: cst.Tuple | cst.List | cst.Set) -> Value:
+    items: list[Value] = []
+    unknown = False
+    for element in node.elements:
+        value = ctx.evaluate(ctx, element.value)
+        if not isinstance(element, cst.StarredElement):
+            items.append(value)
+        elif isinstance(value, Group):
+            items += value.items
+            unknown = unknown or value.open
+        elif isinstance(value, Params):
+            items.append(value)
+        else:
+            unknown = True
+    return Group(items, unknown)
+
+
+def _dict(ctx: Context, node: cst.Dict) -> Value:
+    table = Table({})
+    for element in node.elements:
+        value = ctx.evaluate(ctx, element.value)
+        if isinstance(element, cst.DictElement):
+            key = ctx.evaluate(ctx, element.key)
+            table.items[str(key.value) if isinstance(key, Const) else text_of(element.key)] = value
+        else:
+            table.open = True
+            if isinstance(value, Table):
+                table.items.update(value.items)
+    return table
+
+
+def _comprehension(ctx: Context, node: cst.ListComp | cst.GeneratorExp | cst.SetComp) -> Value:
+    saved = dict(ctx.env.variables)
+    over = _comprehension_for(ctx, node.for_in)
+    value = ctx.evaluate(ctx, node.elt)
+    ctx.env.variables = saved
+    if isinstance(value, Params):
+        return Params(value.of, True, value.complete)
+    if isinstance(over, Group) and not over.open and isinstance(value, Group):
+        return value
+    return Group([value], open=True)
+
+
+def _dict_comprehension(ctx: Context, node: cst.DictComp) -> Value:
+    saved = dict(ctx.env.variables)
+    _comprehension_for(ctx, node.for_in)
+    value = ctx.evaluate(ctx, node.value)
+    ctx.env.variables = saved
+    return Table({"*": value}, open=True)
+
+
+def _comprehension_for(ctx: Context, loop: cst.CompFor) -> Value:
+    over = ctx.evaluate(ctx, loop.iter)
+    iteration.bind(ctx, loop.target, iteration.element(ctx, over))
+    for condition in loop.ifs:
+        ctx.evaluate(ctx, condition.test)
+    if loop.inner_for_in is not None:
+        _comprehension_for(ctx, loop.inner_for_in)
+    return over
+
+
+def _named(ctx: Context, node: cst.NamedExpr) -> Value:
+    value = ctx.evaluate(ctx, node.value)
+    iteration.bind(ctx, node.target, value)
+    return value
+
+
+def _inner(ctx: Context, node: Any) -> Value:
+    return ctx.evaluate(ctx, node.expression) if node.expression is not None else Thing("")
+
+
+def _yield(ctx: Context, node: cst.Yield) -> Value:
+    if node.value is not None:
+        ctx.evaluate(ctx, node.value.item if isinstance(node.value, cst.From) else node.value)
+    return Thing("")
+
+
+def _anything(ctx: Context, node: cst.BaseExpression) -> Value:
+    todo = list(children_of(node))
+    while todo:
+        child = todo.pop(0)
+        if isinstance(child, cst.BaseExpression):
+            ctx.evaluate(ctx, child)
+        else:
+            todo += children_of(child)
+    return Const(...)
+
+
+_HANDLERS: dict[type[cst.CSTNode], Callable[[Context, Any], Value]] = {
+    cst.Name: _name,
+    cst.Attribute: _attribute,
+    cst.Call: lower_call,
+    cst.Subscript: _subscript,
+    cst.Integer: _constant,
+    cst.Float: _constant,
+    cst.SimpleString: _constant,
+    cst.BinaryOperation: _binary,
+    cst.UnaryOperation: _unary,
+    cst.BooleanOperation: _boolean,
+    cst.Comparison: _comparison,
+    cst.IfExp: _conditional,
+    cst.Lambda: _lambda,
+    cst.Tuple: _sequence,
+    cst.List: _sequence,
+    cst.Set: _sequence,
+    cst.Dict: _dict,
+    cst.ListComp: _comprehension,
+    cst.GeneratorExp: _comprehension,
+    cst.SetComp: _comprehension,
+    cst.DictComp: _dict_comprehension,
+    cst.NamedExpr: _named,
+    cst.Await: _inner,
+    cst.Yield: _yield,
+}

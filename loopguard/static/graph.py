@@ -1,0 +1,172 @@
+"""A control-flow graph that holds nothing but events, choices between them, and what ends an assumption.
+
+Nodes are numbered in the order of lowering. An edge may carry an `Assumption`: it is taken only where a condition
+is true (or false). The graph prints itself as Mermaid (https://mermaid.js.org/syntax/flowchart.html).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from loopguard.events import Kind
+from loopguard.lifecycles.window import Gate
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from loopguard.static.scope import File
+    from loopguard.static.values import Tensor, Thing, Value
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A condition with its negation taken out.
+
+    `key` is the same for two conditions that must agree; `text` is how the user wrote it. `names` are the variables
+    that it reads. `against` is set for
+    comparisons with a constant: at most one constant can be equal at a time. `gate` is set for accumulation gates.
+    `volatile` conditions call something, so that nothing is remembered of them from one iteration to the next.
+    """
+
+    key: str
+    text: str
+    names: frozenset[str]
+    subject: str = ""
+    against: str = ""
+    gate: Gate | None = None
+    volatile: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Assumption:
+    """A condition taken to be true or false."""
+
+    condition: Condition
+    truth: bool
+
+    def __str__(self) -> str:
+        return f"`{self.condition.text}` is {'true' if self.truth else 'false'}"
+
+
+@dataclass(slots=True, eq=False)
+class Loop:
+    """A loop of the program: its number, its header as written, and whether it walks over batches of data.
+
+    `depth` is the number of conditions around it, `assigned` the storage that its body assigns to.
+    """
+
+    number: int
+    text: str
+    batches: bool = False
+    back_edge: bool = True
+    depth: int = 0
+    assigned: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a node of the program stands, and through which calls lowering got there (outermost first)."""
+
+    file: File
+    node: cst.CSTNode
+    calls: tuple[tuple[File, cst.CSTNode], ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Happening:
+    """An event on the graph.
+
+    `target` is what is cleared, stepped or handed to unknown code, None for "perhaps anything"; for a backward pass
+    `loss` is what it starts from. `loops` and `guards` are the loops and conditions that enclose it, outermost first.
+    """
+
+    kind: Kind
+    site: Site
+    text: str
+    target: Value | None = None
+    loss: Tensor | None = None
+    loops: tuple[Loop, ...] = ()
+    guards: tuple[Assumption, ...] = ()
+    number: int = -1
+    clears_itself: bool = False
+    maybe: bool = False
+    via: str = ""
+    among: tuple[Thing, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Node:
+    """One node: an event, a named join, the end of an iteration (`again`), or an assignment that ends assumptions."""
+
+    label: str
+    event: Happening | None = None
+    again: Loop | None = None
+    assigned: frozenset[str] = frozenset()
+    successors: list[tuple[int, Assumption | None]] = field(default_factory=list)
+
+
+Frontier = list[tuple[int, Assumption | None]]
+"""The edges that still lead nowhere: from which node, under which assumption."""
+
+
+class FlowGraph:
+    """The graph of one analysis, grown node by node behind a frontier."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = [Node("start")]
+        self.frontier: Frontier = [(0, None)]
+        self.loops: list[Loop] = []
+
+    @property
+    def reachable(self) -> bool:
+        """Whether control can get to the place where the next node would go."""
+        return bool(self.frontier)
+
+    def add(self, node: Node) -> int:
+        """Append `node` behind the frontier and make it the new one. Returns its number."""
+        number = len(self.nodes)
+        self.nodes.append(node)
+        for source, assumption in self.frontier:
+            self.nodes[source].successors.append((number, assumption))
+        self.frontier = [(number, None)]
+        return number
+
+    def split(self, when: Assumption) -> Frontier:
+        """Let the frontier go on only where `when` holds. Returns the edges on which it does not."""
+        if any(assumption is not None for _, assumption in self.frontier):
+            self.add(Node("?"))
+        before = self.frontier
+        self.frontier = [(source, when) for source, _ in before]
+        other = Assumption(when.condition, not when.truth)
+        return [(source, other) for source, _ in before]
+
+    def connect(self, frontier: Frontier, target: int) -> None:
+        """Let the dangling edges of `frontier` lead to an existing node."""
+        for source, assumption in frontier:
+            self.nodes[source].successors.append((target, assumption))
+
+    def events(self) -> list[Happening]:
+        """Every event, in the order of lowering."""
+        return [node.event for node in self.nodes if node.event is not None]
+
+    def mermaid(self) -> str:
+        """The graph as a Mermaid flowchart."""
+        lines = ["flowchart TD"]
+        for number, node in enumerate(self.nodes):
+            if node.event is not None:
+                label = f'["{node.event.kind.value}: {_quoted(node.event.text)}"]'
+            elif node.again is not None:
+                label = f'(["again: {_quoted(node.again.text)}"])'
+            else:
+                label = f'("{_quoted(node.label)}")'
+            lines.append(f"    n{number}{label}")
+        for number, node in enumerate(self.nodes):
+            for target, assumption in node.successors:
+                arrow = f"-- {_quoted(str(assumption))} -->" if assumption else "-->"
+                lines.append(f"    n{number} {arrow} n{target}")
+        return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return text.replace("`", "").replace('"', "#quot;")

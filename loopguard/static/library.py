@@ -1,0 +1,262 @@
+"""What loopguard knows about libraries, as data: which name makes what, and what leaves gradients alone."""
+
+from __future__ import annotations
+
+import re
+
+TORCH_FAMILY = frozenset(
+    [
+        "torch",
+        "torchvision",
+        "torchaudio",
+        "torchtext",
+        "torch_geometric",
+        "lightning",
+        "pytorch_lightning",
+        "lightning_fabric",
+        "accelerate",
+        "transformers",
+        "diffusers",
+        "timm",
+        "deepspeed",
+        "fairseq",
+        "ignite",
+        "apex",
+        "fastai",
+        "dgl",
+        "peft",
+        "trl",
+        "torchrec",
+        "torchdata",
+        "monai",
+        "kornia",
+        "torchmetrics",
+        "opacus",
+        "functorch",
+        "sentence_transformers",
+        "mmengine",
+        "mmcv",
+        "detectron2",
+        "pytorch3d",
+        "botorch",
+        "gpytorch",
+    ]
+)
+"""Top-level packages whose presence says that a file's `backward` and `step` are PyTorch's."""
+
+OTHER_FAMILIES = frozenset(
+    [
+        "mxnet",
+        "tensorflow",
+        "keras",
+        "paddle",
+        "mindspore",
+        "jax",
+        "flax",
+        "optax",
+        "chainer",
+        "jittor",
+        "oneflow",
+        "tinygrad",
+        "micrograd",
+        "cupy",
+        "autograd",
+        "megengine",
+        "needle",
+        "theano",
+    ]
+)
+"""Packages whose own `backward`, `step` or `zero_grad` follow other rules."""
+
+SAME_MODULE = frozenset(
+    [
+        "torch.nn.DataParallel",
+        "torch.nn.parallel.DataParallel",
+        "torch.nn.parallel.DistributedDataParallel",
+        "torch.compile",
+        "torch.nn.SyncBatchNorm.convert_sync_batchnorm",
+        "torch.jit.script",
+        "torch.jit.trace",
+        "torch.distributed.fsdp.FullyShardedDataParallel",
+        "torch.distributed.fsdp.fully_shard",
+        "torch.distributed._composable.fsdp.fully_shard",
+        "torch.distributed.tensor.parallel.parallelize_module",
+        "torch.nn.utils.weight_norm",
+        "torch.nn.utils.spectral_norm",
+        "torch.nn.utils.parametrizations.spectral_norm",
+        "torch.distributed.pipeline.sync.Pipe",
+        "apex.parallel.DistributedDataParallel",
+        "apex.parallel.convert_syncbn_model",
+        "torch.utils.mobile_optimizer.optimize_for_mobile",
+        "torch.quantization.prepare_qat",
+        "fairscale.nn.data_parallel.ShardedDataParallel",
+    ]
+)
+"""Functions that return their first argument, wrapped or changed, over the same parameters."""
+
+SAME_OPTIMIZER = frozenset(
+    [
+        "torch.optim.swa_utils.SWALR",
+        "torch.distributed.optim.ZeroRedundancyOptimizer",
+        "horovod.torch.DistributedOptimizer",
+        "hvd.DistributedOptimizer",
+        "apex.fp16_utils.FP16_Optimizer",
+        "apex.optimizers.FP16_Optimizer",
+        "torchcontrib.optim.SWA",
+        "fairscale.optim.oss.OSS",
+    ]
+)
+
+SAME_METHODS = frozenset(
+    [
+        "to",
+        "cuda",
+        "cpu",
+        "half",
+        "float",
+        "double",
+        "bfloat16",
+        "train",
+        "eval",
+        "type",
+        "requires_grad_",
+        "share_memory",
+        "to_empty",
+        "apply",
+        "ipu",
+        "xpu",
+        "npu",
+        "clone",
+        "contiguous",
+    ]
+)
+"""Methods of a module that return the module itself."""
+
+GRAPH_CUTTERS = frozenset(["item", "detach", "tolist", "numpy", "detach_", "asnumpy"])
+"""Methods of a tensor whose result has no graph."""
+
+MEAN_CRITERIA = frozenset(
+    [
+        "L1Loss",
+        "MSELoss",
+        "CrossEntropyLoss",
+        "NLLLoss",
+        "PoissonNLLLoss",
+        "GaussianNLLLoss",
+        "KLDivLoss",
+        "BCELoss",
+        "BCEWithLogitsLoss",
+        "MarginRankingLoss",
+        "HingeEmbeddingLoss",
+        "MultiLabelMarginLoss",
+        "HuberLoss",
+        "SmoothL1Loss",
+        "SoftMarginLoss",
+        "MultiLabelSoftMarginLoss",
+        "CosineEmbeddingLoss",
+        "MultiMarginLoss",
+        "TripletMarginLoss",
+        "TripletMarginWithDistanceLoss",
+        "CTCLoss",
+    ]
+)
+MEAN_FUNCTIONS = frozenset(
+    [
+        "cross_entropy",
+        "nll_loss",
+        "mse_loss",
+        "l1_loss",
+        "smooth_l1_loss",
+        "huber_loss",
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "kl_div",
+        "ctc_loss",
+        "hinge_embedding_loss",
+        "margin_ranking_loss",
+        "multi_margin_loss",
+        "soft_margin_loss",
+        "triplet_margin_loss",
+        "cosine_embedding_loss",
+        "gaussian_nll_loss",
+        "poisson_nll_loss",
+    ]
+)
+
+OPTIMIZER_NAME = re.compile(
+    r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opt_\w+|opts)(?:\[.*\])?$", re.IGNORECASE
+)
+"""What people call an optimizer, as the last part of a name."""
+
+SCHEDULER_NAME = re.compile(r"sched|lr_|_lr\b|warm_?up|anneal|swa|plateau|decay", re.IGNORECASE)
+SCALER_NAME = re.compile(r"scaler", re.IGNORECASE)
+DATA_NAME = re.compile(r"loader|batches|iterator|_dl\b|^dl$|data_iter|_iter\b", re.IGNORECASE)
+
+HARMLESS_CALL = re.compile(
+    r"(?:^|_)(?:print|log|logger|info|debug|warn|warning|save|checkpoint|state_dict|get|len|isinstance|hasattr|getattr|id|str|"
+    r"repr|type|format|append|extend|add_scalar|watch|lr|sched|scheduler|schedule|warmup|decay|learning|rate|clip|"
+    r"norm|count|eval|evaluate|evaluation|validate|validation|valid|val|test|predict|sample|generate|ema|average|plot|"
+    r"visualize|display|summary|accuracy|metric|metrics|score|load|resume|restore|summarize|draw|show|profile)(?:_|$|s_|s$)",
+    re.IGNORECASE,
+)
+"""Names of functions that may get an optimizer or a module and leave its gradients alone."""
+
+HARMFUL_CALL = re.compile(
+    r"zero|grad|clear|reset|step|train|optim|backward|update|fit|learn|epoch|run_|closure", re.IGNORECASE
+)
+"""Names of functions that, where they cannot be read, may well run events on a module that they get."""
+
+HOOK_CALL = re.compile(
+    r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE
+)
+"""Names of calls behind which a framework runs code of other people, with everything in its hands."""
+
+NO_GRAD = frozenset(
+    ["torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad", "torch.autograd.grad_mode.no_grad"]
+)
+NEEDS_CLOSURE = frozenset({"torch.optim.LBFGS"})
+CLIPPERS = frozenset(
+    ["clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "clip_grad_value", "clip_grads_with_norm_"]
+)
+OPTIMIZER_HARMLESS = frozenset(
+    [
+        "state_dict",
+        "load_state_dict",
+        "add_param_group",
+        "register_step_pre_hook",
+        "register_step_post_hook",
+        "train",
+        "eval",
+        "register_state_dict_pre_hook",
+        "register_state_dict_post_hook",
+        "get_lr",
+        "set_lr",
+        "get_last_lr",
+        "param_groups",
+        "cuda",
+        "to",
+        "keys",
+        "items",
+        "values",
+        "append",
+        "get",
+        "defaults",
+    ]
+)
+PASS_THROUGH = frozenset(
+    [
+        "list",
+        "tuple",
+        "iter",
+        "set",
+        "sorted",
+        "reversed",
+        "filter",
+        "itertools.chain",
+        "itertools.chain.from_iterable",
+        "chain",
+        "sum",
+        "dict",
+    ]
+)
+EXITS = frozenset(["exit", "quit", "sys.exit", "os._exit", "os.abort"])

@@ -1,0 +1,165 @@
+"""Attributes of values, and the classes of the project: methods, bases, what an instance is."""
+
+from __future__ import annotations
+
+import builtins
+
+import libcst as cst
+
+from loopguard.static import iteration
+from loopguard.static.context import Context
+from loopguard.static.syntax import text_of
+from loopguard.static.tensors import computed, detached
+from loopguard.static.values import (
+    Bound,
+    Class,
+    FileValue,
+    Function,
+    Gradient,
+    Group,
+    Inert,
+    Method,
+    Params,
+    Ref,
+    Role,
+    Tensor,
+    Thing,
+    Value,
+)
+
+
+def attribute_of(ctx: Context, owner: Value, name: str) -> Value:
+    """The attribute `name` of a value."""
+    if isinstance(owner, Ref):
+        return Ref(f"{owner.dotted}.{name}")
+    if isinstance(owner, FileValue):
+        return owner.file.env.lookup(name) or Inert(name)
+    if isinstance(owner, Inert):
+        return Inert(name)
+    if isinstance(owner, Class):
+        method = find_method(owner, name)
+        return method[0] if method is not None else Thing(f"{owner.name}.{name}")
+    if isinstance(owner, Thing):
+        return _thing_attribute(ctx, owner, name)
+    if isinstance(owner, Gradient):
+        return owner if name in ("data", "grad", "_local_tensor") else Method(owner, name)
+    if isinstance(owner, Params):
+        if name == "grad":
+            return Gradient(owner)
+        return owner if name in ("data", "values", "items") else Method(owner, name)
+    if isinstance(owner, Tensor):
+        if name == "grad":
+            return Gradient(None)
+        if name == "data":
+            return detached(ctx, owner, "`.data`")
+        if name in ("loss", "sum", "mean"):
+            return computed(ctx, [owner], mean=name == "loss")
+        return computed(ctx, [owner])
+    if isinstance(owner, Group):
+        if name == "grad" and owner.items and all(isinstance(item, Params | Thing) for item in owner.items):
+            return Gradient(iteration.as_params(owner))
+        return Method(owner, name)
+    return Method(owner, name)
+
+
+def _thing_attribute(ctx: Context, owner: Thing, name: str) -> Value:
+    if name in owner.attrs:
+        return owner.attrs[name]
+    if name == "grad":
+        return Gradient(Params((owner,)))
+    if name == "param_groups":
+        return Params((owner,))
+    if name == "module" and owner.role in (Role.MODULE, Role.OPAQUE, Role.ENGINE):
+        return owner
+    if name == "optimizer" and owner.role is Role.OPTIMIZER:
+        return owner  # a wrapper's inner optimizer holds the same parameters
+    if name == "data" and owner.role in (Role.OPAQUE, Role.DATA):
+        return owner
+    if owner.cls is not None:
+        found = find_method(owner.cls, name)
+        if found is not None:
+            function, is_property = found
+            if is_property:
+                return ctx.call(ctx, Bound(function, owner), function.node)
+            return Bound(function, owner)
+    return owner.child(name)
+
+
+def find_method(cls: Class, name: str) -> tuple[Function, bool] | None:
+    """The method `name` of a class or of its bases in the project, and whether it is a property."""
+    for item in mro(cls):
+        node = item.methods.get(name)
+        if node is not None:
+            is_property = any(
+                text_of(decorator.decorator).split(".")[-1] in ("property", "cached_property")
+                for decorator in node.decorators
+            )
+            return Function(node, item.env, item.file, item), is_property
+    return None
+
+
+def mro(cls: Class) -> list[Class]:
+    """The class and its bases in the project, nearest first."""
+    found: list[Class] = []
+    todo = [cls]
+    while todo and len(found) < 20:
+        item = todo.pop(0)
+        if item in found:
+            continue
+        found.append(item)
+        todo += [base for base in bases_of(item) if isinstance(base, Class)]
+    return found
+
+
+def bases_of(cls: Class) -> list[Value]:
+    """What the bases of a class are; a base that nothing is known of is a plain thing."""
+    if not cls.bases and cls.node.bases:
+        for argument in cls.node.bases:
+            value = _lookup_dotted(cls, argument.value)
+            cls.bases.append(value if value is not None else Thing(text_of(argument.value)))
+    return cls.bases
+
+
+def _lookup_dotted(cls: Class, node: cst.BaseExpression) -> Value | None:
+    if isinstance(node, cst.Name):
+        found = cls.env.lookup(node.value)
+        return found if found is not None else (Ref(node.value) if hasattr(builtins, node.value) else None)
+    if isinstance(node, cst.Attribute):
+        owner = _lookup_dotted(cls, node.value)
+        if isinstance(owner, Ref):
+            return Ref(f"{owner.dotted}.{node.attr.value}")
+        if isinstance(owner, FileValue):
+            return owner.file.env.lookup(node.attr.value)
+    if isinstance(node, cst.Subscript):
+        return _lookup_dotted(cls, node.value)
+    return None
+
+
+def derives_from(cls: Class, *endings: str) -> bool:
+    """Whether a base of the class, at any depth that can be read, is called like one of `endings`."""
+    for item in mro(cls):
+        for base in bases_of(item):
+            name = base.dotted if isinstance(base, Ref) else base.label if isinstance(base, Thing) else ""
+            if name.rsplit(".", 1)[-1] in endings:
+                return True
+    return False
+
+
+def has_unread_base(cls: Class) -> bool:
+    """Whether methods may be inherited from a class that cannot be read."""
+    for item in mro(cls):
+        for base in bases_of(item):
+            if isinstance(base, Class | Inert):
+                continue
+            name = base.dotted if isinstance(base, Ref) else base.label if isinstance(base, Thing) else "?"
+            if name.rsplit(".", 1)[-1] not in (
+                "object",
+                "Module",
+                "ABC",
+                "Generic",
+                "Protocol",
+                "NamedTuple",
+                "Optimizer",
+            ):
+                return True
+    return False

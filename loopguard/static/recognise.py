@@ -1,0 +1,363 @@
+"""A call to the event that it is: clear, backward, step, clip, and what libraries call them."""
+
+from __future__ import annotations
+
+import re
+
+import libcst as cst
+
+from loopguard.events import Kind
+from loopguard.lifecycles import closure as closures
+from loopguard.lifecycles import loss as losses
+from loopguard.static.arguments import Arguments
+from loopguard.static.constructors import is_optimizer_like
+from loopguard.static.context import Accumulation, Context
+from loopguard.static.graph import Assumption, Condition
+from loopguard.static.library import (
+    CLIPPERS,
+    NEEDS_CLOSURE,
+    OPTIMIZER_NAME,
+    SCALER_NAME,
+    SCHEDULER_NAME,
+)
+from loopguard.static.syntax import text_of
+from loopguard.static.tensors import provenance
+from loopguard.static.values import (
+    Attachment,
+    Bound,
+    Const,
+    Counter,
+    Function,
+    Gradient,
+    Group,
+    Inert,
+    Params,
+    Ref,
+    Role,
+    Table,
+    Tensor,
+    Thing,
+    Value,
+)
+
+_TRAINS = re.compile(
+    r"backward|back_prop|backprop|(?:^|_)(?:train|fit|learn|optimize|closure)(?:_|$)|train_(?:step|batch|one)|update_(?:param|weight|model|net)|"
+    r"^(?:run_)?step$|forward_backward|optimize_",
+    re.IGNORECASE,
+)
+_CONSTRUCTION = re.compile(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
+_LOSS_NAME = re.compile(r"loss|err|cost|objective|criterion", re.IGNORECASE)
+SYNC = "accelerator.sync_gradients"
+
+
+def may_train(name: str) -> bool:
+    """Whether code behind this name may well run a backward pass or a step."""
+    return _TRAINS.search(name) is not None
+
+
+def is_construction(name: str) -> bool:
+    """Whether a call of this name makes an object rather than does something to its arguments."""
+    return _CONSTRUCTION.search(name) is not None and not may_train(name)
+
+
+def is_super(node: cst.BaseExpression) -> bool:
+    """Whether an expression is `super()`."""
+    return isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "super"
+
+
+def method_event(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value | None:
+    """Lower `owner.name(...)` if it is an event. Returns its value, or None if it is no event."""
+    if isinstance(owner, Gradient):
+        return _gradient_method(ctx, node, owner, name, arguments)
+    handler = _METHODS.get(name)
+    if handler is not None:
+        return handler(ctx, node, owner, arguments)
+    if name in CLIPPERS or name in ("clip_gradients", "clip_grad"):
+        target = arguments.get(0, "parameters") or owner
+        ctx.emit(Kind.CLIP, node, target)
+        return Const(...)
+    return None
+
+
+def _gradient_method(ctx: Context, node: cst.Call, owner: Gradient, name: str, arguments: Arguments) -> Value:
+    zeroes = name == "zero_" or (
+        name in ("mul_", "fill_") and bool(arguments.positional) and _is_zero(arguments.positional[0])
+    )
+    if zeroes:
+        ctx.emit(Kind.CLEAR, node, owner.of, maybe=owner.of is None)
+        return owner
+    if name not in ("detach_", "requires_grad_"):
+        ctx.emit(Kind.READ, node, owner.of)
+    return owner if name in ("detach", "data", "view", "clone", "to", "flatten") else Const(...)
+
+
+def _is_zero(value: Value) -> bool:
+    return isinstance(value, Const) and value.value == 0 and value.value is not False
+
+
+def _zero_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    for thing in _objects(ctx, owner, node):
+        if thing.role is Role.OPAQUE and OPTIMIZER_NAME.search(thing.label):
+            thing.role = Role.OPTIMIZER
+        _gated(ctx, node, thing, Kind.CLEAR)
+    return Const(None)
+
+
+def _objects(ctx: Context, owner: Value, node: cst.Call) -> list[Thing]:
+    """The things that a method is called on, each in turn for a group."""
+    if isinstance(owner, Thing):
+        return [owner]
+    if isinstance(owner, Group | Table):
+        items = owner.items if isinstance(owner, Group) else list(owner.items.values())
+        return [thing for item in items for thing in _objects(ctx, item, node)]
+    if isinstance(owner, Ref | Inert) and isinstance(node.func, cst.Attribute):
+        name = text_of(node.func.value)
+        return [ctx.implicit(name)] if not name[:1].isupper() else []
+    return []
+
+
+def _gated(
+    ctx: Context, node: cst.Call, thing: Thing, kind: Kind, clears_itself: bool = False, via: str = ""
+) -> None:
+    """Emit a clear or step; within `accumulate()` a prepared optimizer does it at the end of a window only."""
+    if not (ctx.accumulating and thing.role is Role.OPTIMIZER):
+        ctx.emit(kind, node, thing, clears_itself=clears_itself, via=via)
+        return
+    condition = Condition(SYNC, SYNC, frozenset({SYNC}), SYNC)
+    when = Assumption(condition, True)
+    around = ctx.graph.split(when)
+    ctx.guards.append(when)
+    ctx.emit(kind, node, thing, clears_itself=clears_itself, via=ctx.accumulating)
+    ctx.guards.pop()
+    ctx.graph.frontier = [*ctx.graph.frontier, *around]
+
+
+def _step(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    things = _objects(ctx, owner, node)
+    result: Value | None = None
+    for thing in things:
+        result = _step_of(ctx, node, thing, arguments) or result
+    return result
+
+
+def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -> Value | None:
+    first = arguments.get(0, "closure", "optimizer")
+    if first is not None and is_optimizer_like(first) and thing.role is not Role.OPTIMIZER:
+        if thing.role is Role.SCALER or SCALER_NAME.search(thing.label) or thing.role is Role.OPAQUE:
+            assert isinstance(first, Thing)
+            first.role = Role.OPTIMIZER
+            _gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label)
+            return Const(None)
+    if thing.role is Role.SCHEDULER or (
+        thing.role is not Role.OPTIMIZER and SCHEDULER_NAME.search(thing.label)
+    ):
+        ctx.emit(Kind.SCHEDULE, node, thing)
+        return Const(None)
+    if thing.role is Role.ENGINE or (thing.wrapped and thing.role in (Role.OPAQUE, Role.MODULE)):
+        thing.role = Role.ENGINE
+        thing.clears_itself = True
+        ctx.emit(Kind.STEP, node, thing, clears_itself=True)
+        return Const(None)
+    if thing.role is Role.OPAQUE and _looks_like_optimizer(ctx, thing):
+        thing.role = Role.OPTIMIZER
+    if thing.role is not Role.OPTIMIZER:
+        return None
+    if first is None:
+        if thing.dotted in NEEDS_CLOSURE:
+            ctx.note(closures.Mistake.ABSENT, node, thing.label)
+        _gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
+        return Const(None)
+    if isinstance(first, Function | Bound):
+        return _closure_step(ctx, node, thing, first)
+    if isinstance(first, Const) and first.value is None:
+        _gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
+        return Const(None)
+    # A closure that cannot be read, or a library whose `step` takes something else (a loss, a context).
+    ctx.emit(Kind.UNKNOWN, node, thing)
+    ctx.emit(Kind.STEP, node, thing)
+    ctx.emit(Kind.UNKNOWN, node, None)
+    return Thing("")
+
+
+def _looks_like_optimizer(ctx: Context, thing: Thing) -> bool:
+    if thing.holds is not None or OPTIMIZER_NAME.search(thing.label):
+        return True
+    name = thing.label.rsplit(".", 1)[-1]
+    return bool(name) and f"{name}.zero_grad(" in ctx.file.source.text
+
+
+def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound) -> Value:
+    size = len(ctx.graph.nodes)
+    result = ctx.call(ctx, closure, node)
+    events = [item.event for item in ctx.graph.nodes[size:] if item.event is not None]
+    kinds = {event.kind for event in events}
+    if Kind.UNKNOWN not in kinds and not ctx.silent and ctx.graph.reachable:
+        if Kind.BACKWARD not in kinds and Kind.ASSIGN not in kinds and Kind.READ not in kinds:
+            if "grad" not in _closure_text(closure):
+                ctx.note(closures.Mistake.NO_BACKWARD, node, thing.label)
+                ctx.emit(Kind.UNKNOWN, node, None)
+        elif Kind.CLEAR not in kinds and thing.dotted in NEEDS_CLOSURE:
+            ctx.note(closures.Mistake.NO_CLEAR, node, thing.label)
+            ctx.emit(Kind.UNKNOWN, node, None)
+        if thing.dotted in NEEDS_CLOSURE and isinstance(result, Const) and result.value is None:
+            ctx.note(closures.Mistake.NO_RETURN, node, thing.label)
+    ctx.emit(Kind.STEP, node, thing, clears_itself=thing.clears_itself)
+    return result
+
+
+def _closure_text(closure: Function | Bound) -> str:
+    function = closure.function if isinstance(closure, Bound) else closure
+    return function.file.tree.source(function.node)
+
+
+def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    if isinstance(owner, Ref | Inert):
+        if isinstance(owner, Ref) and owner.dotted == "torch.autograd":
+            return function_event(ctx, node, "torch.autograd.backward", arguments)
+        if not arguments.positional:
+            owner = ctx.implicit(text_of(node.func.value)) if isinstance(node.func, cst.Attribute) else owner
+        else:
+            ctx.emit(Kind.UNKNOWN, node, None)
+            return Const(None)
+    first = arguments.get(0, "loss", "gradient")
+    loss = provenance(owner)
+    if (
+        isinstance(owner, Thing)
+        and first is not None
+        and not (isinstance(first, Const) or _LOSS_NAME.search(owner.label))
+    ):
+        if owner.role in (
+            Role.ACCELERATOR,
+            Role.OPTIMIZER,
+            Role.ENGINE,
+            Role.SCALER,
+            Role.INSTANCE,
+            Role.MODULE,
+        ) or (owner.role is Role.OPAQUE and not owner.captured):
+            loss = provenance(first)
+        if owner.role in (Role.OPAQUE, Role.MODULE):
+            owner.wrapped = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
+    elif isinstance(owner, Group):
+        loss = provenance(owner)
+    deposit(ctx, node, loss)
+    return Const(None)
+
+
+def deposit(ctx: Context, node: cst.CSTNode, loss: Tensor) -> None:
+    """Emit a backward pass from `loss`."""
+    if loss.graph is Attachment.NO and loss.cut and not ctx.silent:
+        ctx.note(losses.Mistake.NO_GRAPH, node, _receiver(node), how=loss.cut)
+    event = ctx.emit(Kind.BACKWARD, node, loss=loss)
+    loops = tuple(loop.number for loop in ctx.loops)
+    if event is not None and len(loss.born) > len(loops) and loss.born[: len(loops)] == loops:
+        left = ctx.graph.loops[loss.born[len(loops)]]
+        if left.batches and not loss.carried:
+            ctx.note(losses.Mistake.LAST_ONLY, node, _receiver(node), loop=left.text)
+
+
+def _receiver(node: cst.CSTNode) -> str:
+    if isinstance(node, cst.Call):
+        if isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward" and not node.args:
+            return text_of(node.func.value)
+        if node.args:
+            return text_of(node.args[0].value)
+        return text_of(node.func.value) if isinstance(node.func, cst.Attribute) else text_of(node.func)
+    return "loss"
+
+
+def _manual_backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    deposit(ctx, node, provenance(arguments.get(0, "loss")))
+    return Const(None)
+
+
+def _unscale(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    ctx.emit(Kind.UNSCALE, node, arguments.get(0, "optimizer"))
+    return Const(None)
+
+
+def _requires_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    for thing in owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ():
+        thing.toggled = True
+    return owner if isinstance(owner, Thing | Params) else None
+
+
+_METHODS = {
+    "zero_grad": _zero_grad,
+    "zero_gradients": _zero_grad,
+    "step": _step,
+    "backward": _backward,
+    "manual_backward": _manual_backward,
+    "unscale_": _unscale,
+    "requires_grad_": _requires_grad,
+}
+
+
+def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments) -> Value | None:
+    """Lower a call of an outside function if it is an event."""
+    last = dotted.rsplit(".", 1)[-1]
+    first = arguments.get(0, "tensors", "parameters", "loss")
+    if last in CLIPPERS:
+        ctx.emit(Kind.CLIP, node, first)
+        return Const(...)
+    if dotted == "torch.autograd.backward":
+        deposit(ctx, node, provenance(first))
+        return Const(None)
+    if "distributed.autograd" in dotted or "dist_autograd" in dotted:
+        return Const(None)  # gradients of distributed autograd live in a context of their own
+    if last in ("_foreach_zero_", "_foreach_mul_") and isinstance(first, Gradient | Group | Params):
+        of = first.of if isinstance(first, Gradient) else None
+        ctx.emit(Kind.CLEAR, node, of, maybe=of is None)
+        return Const(None)
+    if dotted in ("setattr",) and isinstance(arguments.get(1), Const):
+        return Const(None)
+    return None
+
+
+def scaler_call(ctx: Context, node: cst.Call, callee: Thing, arguments: Arguments) -> Value | None:
+    """Lower timm's `loss_scaler(loss, optimizer, ...)`: backward and, unless told otherwise, step; no clear."""
+    optimizer = arguments.get(1, "optimizer")
+    if not (callee.role is Role.SCALER or SCALER_NAME.search(callee.label)) or not is_optimizer_like(
+        optimizer
+    ):
+        return None
+    assert isinstance(optimizer, Thing)
+    optimizer.role = Role.OPTIMIZER
+    deposit(ctx, node, provenance(arguments.get(0, "loss")))
+    gate = next(
+        (
+            a.value
+            for a in node.args
+            if a.keyword is not None and a.keyword.value in ("update_grad", "need_update")
+        ),
+        None,
+    )
+    if gate is None:
+        ctx.emit(Kind.STEP, node, optimizer, via=callee.label)
+        return Const(...)
+    when = ctx.assume(gate, True)
+    around = ctx.graph.split(when)
+    ctx.guards.append(when)
+    ctx.emit(Kind.STEP, node, optimizer, via=callee.label)
+    ctx.guards.pop()
+    ctx.graph.frontier = [*ctx.graph.frontier, *around]
+    return Const(...)
+
+
+def appended(ctx: Context, node: cst.Call, group: Group, value: Value) -> None:
+    """Record `losses.append(loss)`: it keeps the loss, and with it its graph."""
+    if isinstance(node.func, cst.Attribute):
+        owner = node.func.value
+        storage = ctx.storage(owner)[1] if isinstance(owner, cst.Name | cst.Attribute) else ""
+        keep(ctx, node, text_of(owner), value, id(group), storage)
+
+
+def keep(ctx: Context, node: cst.CSTNode, into: str, value: Value, total: int, storage: str) -> None:
+    """Record that `value` is kept in `into` beyond its iteration, if it may have a graph."""
+    kept = provenance(value)
+    if ctx.silent or not ctx.loops or kept.graph is Attachment.NO or not kept.ancestors or ctx.grad_off:
+        return
+    if isinstance(value, Const | Counter):
+        return
+    ctx.accumulations.append(
+        Accumulation(ctx.site(node), text_of(node), into, kept, total, tuple(ctx.loops), storage)
+    )

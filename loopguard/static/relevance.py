@@ -1,0 +1,93 @@
+"""Which functions are worth lowering: those whose text, or that of what they call by name, can hold an event."""
+
+from __future__ import annotations
+
+import re
+from weakref import WeakKeyDictionary
+
+import libcst as cst
+
+from loopguard.static.scope import File
+from loopguard.static.values import Class, FileValue, Function
+
+_EVENTS = re.compile(
+    r"backward|zero_grad|\bstep\b|\.grad\b|optim|parameters\(|requires_grad|scaler|accumulat|\bclip_grad",
+    re.IGNORECASE,
+)
+_STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")
+_LOOP = re.compile(r"\b(?:for|while)\b")
+_WORD = re.compile(r"\b[A-Za-z_]\w*")
+
+_relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
+_names: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
+_callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
+
+
+def is_relevant(file: File, node: cst.CSTNode) -> bool:
+    """Whether lowering the definition `node` of `file` can show an event, an optimizer, or parameters."""
+    known = _relevant.setdefault(file, {})
+    if node not in known:
+        text = file.tree.source(node)
+        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(
+            _WORD.findall(text)
+        )
+    return known[node]
+
+
+def is_root(file: File, node: cst.CSTNode) -> bool:
+    """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
+    text = file.tree.source(node)
+    if _STRICT.search(text) is not None:
+        return True
+    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_WORD.findall(text))
+
+
+def _calling_names(file: File) -> set[str]:
+    return _grown(file, _STRICT, _callers)
+
+
+def _relevant_names(file: File) -> set[str]:
+    return _grown(file, _EVENTS, _names)
+
+
+def _grown(file: File, events: re.Pattern[str], cache: WeakKeyDictionary[File, set[str]]) -> set[str]:
+    """The names of definitions whose text matches `events`, directly or through each other, and of such imports."""
+    found = cache.get(file)
+    if found is not None:
+        return found
+    words: dict[str, set[str]] = {}
+    names: set[str] = set()
+    cache[file] = names
+    for name in list(file.env.variables):
+        value = file.env.lookup(name)
+        if not isinstance(value, FileValue | Function | Class):
+            continue
+        if isinstance(value, FileValue) or value.file is not file:
+            names.add(name)
+            continue
+        _collect(file, name, value, words, names, events)
+    grown = True
+    while grown:
+        fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
+        names |= fresh
+        grown = bool(fresh)
+    return names
+
+
+def _collect(
+    file: File,
+    name: str,
+    value: Function | Class,
+    words: dict[str, set[str]],
+    names: set[str],
+    events: re.Pattern[str],
+) -> None:
+    definitions = [(name, value.node)]
+    if isinstance(value, Class):
+        definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
+    for called, node in definitions:
+        text = file.tree.source(node)
+        if events.search(text) is not None:
+            names.add(called)
+        words.setdefault(called, set()).update(_WORD.findall(text))
+        words[called].discard(called)

@@ -1,0 +1,176 @@
+"""Names and what they stand for: environments, and files with their imports and definitions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import libcst as cst
+
+from loopguard.static.syntax import Tree, text_of
+from loopguard.static.values import Class, FileValue, Function, Ref, Thing, Value
+
+if TYPE_CHECKING:
+    from loopguard.source import Source
+    from loopguard.static.project import Project
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Import(Value):
+    """A name that an import statement binds, resolved when it is first looked up.
+
+    `level` counts the dots of a relative import; `attribute` is empty for `import module`.
+    """
+
+    module: str
+    level: int
+    attribute: str = ""
+
+
+class Env:
+    """A scope: what its names stand for now, and the scope around it."""
+
+    __slots__ = ("bound_in", "file", "number", "parent", "variables")
+    _numbers = itertools.count(1)
+
+    def __init__(self, file: File, parent: Env | None = None) -> None:
+        self.number = next(self._numbers)
+        self.file = file
+        self.parent = parent
+        self.variables: dict[str, Value] = {}
+        self.bound_in: dict[str, tuple[int, ...]] = {}
+
+    def lookup(self, name: str) -> Value | None:
+        """What `name` stands for, here or in a scope around; None if nothing is known of it."""
+        env: Env | None = self
+        while env is not None:
+            value = env.variables.get(name)
+            if value is not None:
+                if isinstance(value, Import):
+                    value = env.file.resolve(value)
+                    env.variables[name] = value
+                return value
+            env = env.parent
+        return None
+
+    def bind(self, name: str, value: Value, loops: tuple[int, ...] = ()) -> None:
+        """Let `name` stand for `value` from now on; `loops` are the loops in which that happens."""
+        self.variables[name] = value
+        self.bound_in[name] = loops
+
+    def home(self, name: str) -> Env:
+        """The scope that binds `name`, this one if none does."""
+        env: Env | None = self
+        while env is not None:
+            if name in env.variables:
+                return env
+            env = env.parent
+        return self
+
+    def root(self) -> Env:
+        """The outermost scope: the module's."""
+        env = self
+        while env.parent is not None:
+            env = env.parent
+        return env
+
+
+class File:
+    """A parsed file of the project: its tree, and the names that its top level binds."""
+
+    def __init__(self, source: Source, project: Project, tree: Tree) -> None:
+        self.source = source
+        self.project = project
+        self.tree = tree
+        self.env = Env(self)
+        self.star_imports: list[Import] = []
+        self.imported_packages: set[str] = set()
+        for statement in _definitions(tree.module.body):
+            self.declare(statement, self.env)
+
+    def declare(self, statement: cst.CSTNode, env: Env) -> None:
+        """Bind what a definition or an import statement defines."""
+        if isinstance(statement, cst.FunctionDef):
+            env.bind(statement.name.value, Function(statement, env, self))
+        elif isinstance(statement, cst.ClassDef):
+            env.bind(statement.name.value, class_of(statement, env, self))
+        elif isinstance(statement, cst.Import):
+            for alias in statement.names:
+                name = text_of(alias.name)
+                self.imported_packages.add(name.split(".")[0])
+                if alias.asname is not None:
+                    env.bind(text_of(alias.asname.name), Import(name, 0))
+                else:
+                    env.bind(name.split(".")[0], Import(name.split(".")[0], 0))
+        elif isinstance(statement, cst.ImportFrom):
+            module = text_of(statement.module) if statement.module is not None else ""
+            level = len(statement.relative)
+            if not level:
+                self.imported_packages.add(module.split(".")[0])
+            if isinstance(statement.names, cst.ImportStar):
+                self.star_imports.append(Import(module, level))
+                imported = self.resolve(self.star_imports[-1])
+                if isinstance(imported, FileValue) and imported.file is not self:
+                    for name, value in imported.file.env.variables.items():
+                        if not name.startswith("_"):
+                            env.variables.setdefault(
+                                name, imported.file.resolve(value) if isinstance(value, Import) else value
+                            )
+                return
+            for alias in statement.names:
+                name = text_of(alias.name)
+                bound = text_of(alias.asname.name) if alias.asname is not None else name
+                env.bind(bound, Import(module, level, name))
+
+    def resolve(self, item: Import) -> Value:
+        """What an import stands for: a definition of the project, or a reference to something outside."""
+        if item.attribute:
+            target = self.project.find(item.module, item.level, self.source.path)
+            if isinstance(target, FileValue):
+                found = target.file.env.variables.get(item.attribute)
+                if isinstance(found, Import):
+                    return target.file.resolve(found) if target.file is not self else Ref(item.attribute)
+                if found is not None:
+                    return found
+                module = f"{item.module}.{item.attribute}" if item.module else item.attribute
+                inner = self.project.find(module, item.level, self.source.path)
+                return inner if inner is not None else Thing(item.attribute)
+            if target is not None:
+                return target
+            module = f"{item.module}.{item.attribute}" if item.module else item.attribute
+            inner = self.project.find(module, item.level, self.source.path)
+            return inner if inner is not None else Ref(module)
+        target = self.project.find(item.module, item.level, self.source.path)
+        return target if target is not None else Ref(item.module)
+
+
+def class_of(node: cst.ClassDef, env: Env, file: File) -> Class:
+    """The class that a definition makes, with its methods by name."""
+    methods = {
+        item.name.value: item for item in _definitions(node.body.body) if isinstance(item, cst.FunctionDef)
+    }
+    return Class(node.name.value, node, env, file, methods=methods)
+
+
+def _definitions(body: object) -> Iterator[cst.CSTNode]:
+    """Every definition and import of a block, also those under `if`, `try` and `with`."""
+    for statement in body if isinstance(body, list | tuple) else ():
+        if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+            yield statement
+        elif isinstance(statement, cst.SimpleStatementLine):
+            for small in statement.body:
+                if isinstance(small, cst.Import | cst.ImportFrom):
+                    yield small
+        elif isinstance(statement, cst.If | cst.Try | cst.With | cst.TryStar):
+            yield from _definitions(statement.body.body)
+            rest = statement.orelse if not isinstance(statement, cst.With) else None
+            while isinstance(rest, cst.If):
+                yield from _definitions(rest.body.body)
+                rest = rest.orelse
+            if rest is not None:
+                yield from _definitions(rest.body.body)
+            if isinstance(statement, cst.Try | cst.TryStar):
+                for handler in statement.handlers:
+                    yield from _definitions(handler.body.body)

@@ -1,0 +1,343 @@
+"""Statements to graph: branches, loops with their back edges, jumps, and what cannot be followed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import libcst as cst
+
+from loopguard.events import Kind
+from loopguard.static import assignment, iteration
+from loopguard.static.branches import branch
+from loopguard.static.context import Context, Jumps
+from loopguard.static.graph import Assumption, Condition, Loop, Node
+from loopguard.static.library import EXITS
+from loopguard.static.syntax import text_of
+from loopguard.static.tensors import join
+from loopguard.static.values import Const, Group, Tensor, Test, Thing, Value
+from loopguard.static.withs import lower_with
+
+
+def run(ctx: Context, block: Any) -> None:
+    """Lower a block. After `if c: continue`, the rest of the block stands under `not c`."""
+    if isinstance(block, cst.SimpleStatementSuite):
+        for small in block.body:
+            _small(ctx, small)
+        return
+    pushed = 0
+    start = ctx.graph.frontier
+    for statement in block.body:
+        if ctx.silent:
+            ctx.graph.frontier = start  # only values are wanted: nothing is on any path
+        elif not ctx.graph.reachable:
+            if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+                ctx.file.declare(statement, ctx.env)
+            continue
+        if isinstance(statement, cst.SimpleStatementLine):
+            for small in statement.body:
+                _small(ctx, small)
+        elif isinstance(statement, cst.If):
+            left = _if(ctx, statement)
+            if left is not None:
+                ctx.guards.append(left)
+                pushed += 1
+        else:
+            handler = _COMPOUND.get(type(statement))
+            if handler is not None:
+                handler(ctx, statement)
+    if pushed:
+        del ctx.guards[-pushed:]
+
+
+def _small(ctx: Context, node: cst.BaseSmallStatement) -> None:
+    handler = _SMALL.get(type(node))
+    if handler is not None:
+        handler(ctx, node)
+
+
+def _expression(ctx: Context, node: cst.Expr) -> None:
+    if isinstance(node.value, cst.Attribute) and assignment.uncalled(ctx, node.value):
+        return
+    ctx.evaluate(ctx, node.value)
+    if isinstance(node.value, cst.Call) and text_of(node.value.func) in EXITS:
+        _stop(ctx)
+
+
+def _stop(ctx: Context) -> None:
+    if not ctx.silent:
+        ctx.graph.frontier = []
+
+
+def _return(ctx: Context, node: cst.Return) -> None:
+    value = ctx.evaluate(ctx, node.value) if node.value is not None else Const(None)
+    ctx.frame.results.append(value)
+    if not ctx.silent:
+        ctx.frame.returns += ctx.graph.frontier
+    _stop(ctx)
+
+
+def _raise(ctx: Context, node: cst.Raise) -> None:
+    if node.exc is not None:
+        ctx.evaluate(ctx, node.exc)
+    _stop(ctx)
+
+
+def _assert(ctx: Context, node: cst.Assert) -> None:
+    ctx.evaluate(ctx, node.test)
+
+
+def _break(ctx: Context, node: cst.Break) -> None:
+    if ctx.jumps:
+        ctx.jumps[-1].breaks += ctx.graph.frontier
+    _stop(ctx)
+
+
+def _continue(ctx: Context, node: cst.Continue) -> None:
+    if ctx.jumps:
+        ctx.jumps[-1].continues += ctx.graph.frontier
+    _stop(ctx)
+
+
+def _define(ctx: Context, node: cst.CSTNode) -> None:
+    ctx.file.declare(node, ctx.env)
+
+
+def _global(ctx: Context, node: cst.Global | cst.Nonlocal) -> None:
+    for item in node.names:
+        name = item.name.value
+        outer = ctx.env.parent
+        home = ctx.env.root() if isinstance(node, cst.Global) or outer is None else outer.home(name)
+        ctx.frame.elsewhere[name] = home
+
+
+def _if(ctx: Context, node: cst.If) -> Assumption | None:
+    """Lower an `if`. Returns what holds for the rest of the block, if one side never gets there."""
+    size = len(ctx.graph.nodes)
+    before = ctx.graph.frontier
+    true_side, false_side = branch(ctx, node.test)
+    variables = dict(ctx.env.variables)
+
+    ctx.graph.frontier = true_side
+    _guarded(ctx, ctx.assume(node.test, True), node.body, alive=bool(true_side))
+    after_true, ended_true = ctx.graph.frontier, bool(true_side) and not ctx.graph.frontier
+    variables_true = ctx.env.variables
+
+    ctx.env.variables = variables if not ended_true else dict(variables)
+    ctx.graph.frontier = false_side
+    if isinstance(node.orelse, cst.If):
+        ctx.guards.append(ctx.assume(node.test, False))
+        if false_side or ctx.silent:
+            _if(ctx, node.orelse)
+        ctx.guards.pop()
+    elif node.orelse is not None:
+        _guarded(ctx, ctx.assume(node.test, False), node.orelse.body, alive=bool(false_side))
+    ended_false = bool(false_side) and not ctx.graph.frontier
+    after_false = ctx.graph.frontier
+
+    if ctx.silent:
+        ctx.env.variables = _merged(variables_true, ctx.env.variables)
+    elif ended_false or not false_side:
+        ctx.env.variables = variables_true
+    elif not ended_true and true_side:
+        ctx.env.variables = _merged(variables_true, ctx.env.variables)
+    ctx.graph.frontier = [*after_true, *after_false]
+    if len(ctx.graph.nodes) == size and not ended_true and not ended_false:
+        ctx.graph.frontier = before
+    if ended_true and after_false:
+        return ctx.assume(node.test, False)
+    if ended_false and after_true:
+        return ctx.assume(node.test, True)
+    return None
+
+
+def _guarded(ctx: Context, when: Assumption, body: cst.BaseSuite, *, alive: bool) -> None:
+    if not alive and not ctx.silent:
+        return
+    ctx.guards.append(when)
+    run(ctx, body)
+    ctx.guards.pop()
+
+
+def _merged(first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
+    merged = dict(second)
+    for name, value in first.items():
+        merged[name] = join(value, second[name]) if name in second else value
+    return merged
+
+
+def _for(ctx: Context, node: cst.For) -> None:
+    value = ctx.evaluate(ctx, node.iter)
+    item, once, batches = iteration.walk(ctx, node.iter, value)
+    if iteration.is_vector(value) or _each(item):
+        ctx.jumps.append(Jumps())
+        iteration.bind(ctx, node.target, item)
+        run(ctx, node.body)
+        jumps = ctx.jumps.pop()
+        ctx.graph.frontier = [*ctx.graph.frontier, *jumps.continues, *jumps.breaks]
+        return
+    text = f"for {text_of(node.target)} in {text_of(node.iter)}"
+    loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text, batches, not once))
+    head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
+    entry = list(ctx.graph.frontier)
+    iteration.bind(ctx, node.target, item)
+    run(ctx, node.body)
+    after = _close_loop(ctx, loop, head)
+    if not after and not ctx.jumps[-1].breaks and not ctx.silent:
+        after = entry  # a body that never comes to its end: the loop over nothing is the only way past it
+    ctx.graph.frontier = after
+    if node.orelse is not None:
+        run(ctx, node.orelse.body)
+    ctx.graph.frontier = [*ctx.graph.frontier, *ctx.jumps.pop().breaks]
+
+
+def _each(item: Value) -> bool:
+    """Whether a loop's element is one of several objects that are treated alike, perhaps with their numbers."""
+    if isinstance(item, Group) and item.items:
+        rest = [part for part in item.items if not isinstance(part, Const)]
+        numbered = [part for part in rest if type(part).__name__ != "Counter"]
+        return bool(numbered) and all(_each(part) or iteration.is_vector(part) for part in numbered)
+    return isinstance(item, Thing) and item.label.endswith("[*]")
+
+
+def _while(ctx: Context, node: cst.While) -> None:
+    text = f"while {text_of(node.test)}"
+    loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text))
+    head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
+    true_side, false_side = branch(ctx, node.test)
+    endless = not false_side
+    ctx.graph.frontier = true_side
+    run(ctx, node.body)
+    after = _close_loop(ctx, loop, head)
+    # The body runs at least once: a loop that never runs shows nothing.
+    ctx.graph.frontier = [] if endless and not ctx.silent else after or false_side
+    if node.orelse is not None:
+        run(ctx, node.orelse.body)
+    ctx.graph.frontier = [*ctx.graph.frontier, *ctx.jumps.pop().breaks]
+
+
+def _open_loop(ctx: Context, node: cst.For | cst.While, loop: Loop) -> Loop:
+    ctx.graph.loops.append(loop)
+    loop.depth = len(ctx.guards)
+    for name in assignment.names_bound_in(node.body):
+        old = ctx.env.variables.get(name)
+        if isinstance(old, Tensor | Test) or (isinstance(old, Const) and old.value is not None):
+            # Later iterations see what earlier ones have left.
+            ctx.env.variables[name] = Tensor(carried=True)
+    ctx.loops.append(loop)
+    ctx.jumps.append(Jumps())
+    return loop
+
+
+def _close_loop(ctx: Context, loop: Loop, head: int) -> list[tuple[int, Assumption | None]]:
+    """End the body: the back edge, and the edges that leave the loop in the normal way."""
+    graph = ctx.graph
+    graph.frontier = [*graph.frontier, *ctx.jumps[-1].continues]
+    if graph.reachable and not ctx.silent:
+        graph.add(Node("", again=loop))
+        if loop.back_edge:
+            graph.connect(graph.frontier, head)
+    ctx.loops.pop()
+    return graph.frontier
+
+
+def _try(ctx: Context, node: cst.Try | cst.TryStar) -> None:
+    graph = ctx.graph
+    start = list(graph.frontier)
+    run(ctx, node.body)
+    if node.orelse is not None:
+        run(ctx, node.orelse.body)
+    after = graph.frontier
+    variables = ctx.env.variables
+    for handler in node.handlers:
+        ctx.env.variables = dict(variables)
+        graph.frontier = start
+        # Where in the body the exception came from is not known, and so is the state of everything.
+        ctx.emit(Kind.UNKNOWN, node, None)
+        if handler.name is not None:
+            iteration.bind(ctx, handler.name.name, Thing(""))
+        run(ctx, handler.body)
+        after = [*after, *graph.frontier]
+    ctx.env.variables = variables
+    graph.frontier = after
+    if node.finalbody is not None:
+        run(ctx, node.finalbody.body)
+
+
+def _match(ctx: Context, node: cst.Match) -> None:
+    ctx.evaluate(ctx, node.subject)
+    subject = text_of(node.subject)
+    after: list[tuple[int, Assumption | None]] = []
+    variables = dict(ctx.env.variables)
+    rest = ctx.graph.frontier
+    complete = False
+    for case in node.cases:
+        ctx.graph.frontier = rest
+        ctx.env.variables = dict(variables)
+        pattern = text_of(case.pattern)
+        if pattern == "_" or (isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None):
+            complete = case.guard is None
+            rest = [] if complete else rest
+            run(ctx, case.body)
+        else:
+            text = f"{subject} matches {pattern}"
+            when = Assumption(Condition(text, text, frozenset(), subject, pattern), True)
+            rest = ctx.graph.split(when)
+            ctx.guards.append(when)
+            run(ctx, case.body)
+            ctx.guards.pop()
+        after += ctx.graph.frontier
+    ctx.graph.frontier = [*after, *([] if complete else rest)]
+
+
+def _with(ctx: Context, node: cst.With) -> None:
+    with lower_with(ctx, node):
+        run(ctx, node.body)
+
+
+def _imports(ctx: Context, node: cst.CSTNode) -> None:
+    if ctx.env.parent is not None:
+        ctx.file.declare(node, ctx.env)
+
+
+def _delete(ctx: Context, node: cst.Del) -> None:
+    for target in _targets(node.target):
+        if isinstance(target, cst.Attribute) and target.attr.value == "grad":
+            assignment.clear_gradient(ctx, target, node)
+
+
+def _targets(node: cst.BaseExpression) -> Iterator[cst.BaseExpression]:
+    if isinstance(node, cst.Tuple):
+        for element in node.elements:
+            yield element.value
+    else:
+        yield node
+
+
+_SMALL: dict[type[cst.CSTNode], Callable[[Context, Any], None]] = {
+    cst.Expr: _expression,
+    cst.Assign: assignment.assign,
+    cst.AnnAssign: assignment.assign_annotated,
+    cst.AugAssign: assignment.assign_augmented,
+    cst.Return: _return,
+    cst.Raise: _raise,
+    cst.Assert: _assert,
+    cst.Break: _break,
+    cst.Continue: _continue,
+    cst.Global: _global,
+    cst.Nonlocal: _global,
+    cst.Import: _imports,
+    cst.ImportFrom: _imports,
+    cst.Del: _delete,
+}
+
+_COMPOUND: dict[type[cst.CSTNode], Callable[[Context, Any], None]] = {
+    cst.For: _for,
+    cst.While: _while,
+    cst.Try: _try,
+    cst.TryStar: _try,
+    cst.With: _with,
+    cst.Match: _match,
+    cst.FunctionDef: _define,
+    cst.ClassDef: _define,
+}

@@ -1,0 +1,180 @@
+"""Where a tensor's gradient goes: which modules its graph passes through, and whether it has a graph at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from loopguard.static.context import Context
+from loopguard.static.values import (
+    Attachment,
+    Const,
+    Counter,
+    Gradient,
+    Group,
+    Params,
+    Ref,
+    Role,
+    Table,
+    Tensor,
+    Thing,
+    Value,
+)
+
+_ANCESTORS = 64
+
+
+def provenance(value: Value | None) -> Tensor:
+    """What is known of the graph behind any value, as a tensor."""
+    if isinstance(value, Tensor):
+        return value
+    if isinstance(value, Const | Counter):
+        return Tensor(complete=True, graph=Attachment.NO)
+    if isinstance(value, Thing):
+        if value.role is Role.DATA:
+            return Tensor(complete=True)
+        if value.role in (Role.MODULE, Role.CRITERION):
+            return Tensor(frozenset({value}), complete=True)
+        sources = frozenset(
+            part
+            for thing in (value, *value.captured)
+            if thing.role is not Role.OPTIMIZER
+            for part in (thing,)
+        )
+        return Tensor(sources, complete=False, ancestors=frozenset({-value.number}))
+    if isinstance(value, Group):
+        merged = _merge([provenance(item) for item in value.items])
+        return replace(
+            merged, ancestors=merged.ancestors | {id(value)}, complete=merged.complete and not value.open
+        )
+    if isinstance(value, Table):
+        return _merge([provenance(item) for item in value.items.values()])
+    if isinstance(value, Params):
+        return Tensor(frozenset(value.of), complete=value.complete)
+    if isinstance(value, Gradient | Ref):
+        return Tensor(complete=isinstance(value, Gradient), graph=Attachment.MAYBE)
+    return Tensor()
+
+
+def _merge(tensors: Iterable[Tensor]) -> Tensor:
+    items = list(tensors)
+    graphs = {item.graph for item in items}
+    if Attachment.YES in graphs:
+        graph = Attachment.YES
+    elif graphs == {Attachment.NO}:
+        graph = Attachment.NO
+    else:
+        graph = Attachment.MAYBE
+    return Tensor(
+        sources=frozenset().union(*(item.sources for item in items)),
+        complete=all(item.complete for item in items),
+        graph=graph,
+        cut=next((item.cut for item in items if item.cut), "") if graph is Attachment.NO else "",
+        ancestors=frozenset().union(*(item.ancestors for item in items)),
+        divided=any(item.divided for item in items),
+        carried=any(item.carried for item in items),
+    )
+
+
+def computed(
+    ctx: Context,
+    inputs: Iterable[Value | None],
+    *,
+    through: Thing | None = None,
+    known: bool = True,
+    mean: bool = False,
+    divided: bool = False,
+    attaches: bool = False,
+) -> Tensor:
+    """The tensor that an operation makes of its inputs.
+
+    `through` is the module that it goes through; `known` says that the operation cannot bring in other modules;
+    `mean` and `divided` as in `Tensor`; `attaches` says that the result has a graph whatever the inputs are.
+    """
+    merged = _merge([provenance(item) for item in inputs if not isinstance(item, Const)])
+    graph, cut = merged.graph, merged.cut
+    if through is not None:
+        graph = Attachment.MAYBE if graph is Attachment.NO else graph
+    if attaches:
+        graph = Attachment.YES
+    if ctx.grad_off:
+        graph, cut = Attachment.NO, ctx.grad_off
+    elif graph is not Attachment.NO:
+        cut = ""
+    ancestors = merged.ancestors if len(merged.ancestors) < _ANCESTORS else frozenset()
+    return Tensor(
+        sources=merged.sources | ({through} if through is not None else frozenset()),
+        complete=merged.complete and known,
+        graph=graph,
+        cut=cut,
+        ancestors=ancestors | {ctx.new_tensor()},
+        born=tuple(loop.number for loop in ctx.loops),
+        mean=mean,
+        divided=merged.divided or divided,
+        carried=merged.carried,
+    )
+
+
+def detached(ctx: Context, value: Value, how: str) -> Tensor:
+    """`value` cut off from its graph: `how` is the expression that cut it, as written."""
+    return Tensor(complete=True, graph=Attachment.NO, cut=how, ancestors=frozenset({ctx.new_tensor()}))
+
+
+def join(first: Value, second: Value) -> Value:
+    """What a name stands for where two branches that bound it meet."""
+    if first is second:
+        return first
+    if isinstance(first, Const) and isinstance(second, Const):
+        return Const(...) if first.value != second.value else first
+    # `scaler = GradScaler() if amp else None`: what is used later is the object.
+    if isinstance(first, Const) and first.value is None:
+        return second
+    if isinstance(second, Const) and second.value is None:
+        return first
+    if isinstance(first, Thing) and isinstance(second, Thing):
+        return _join_things(first, second)
+    if isinstance(first, Tensor) or isinstance(second, Tensor):
+        one, two = provenance(first), provenance(second)
+        merged = _merge([one, two])
+        if one.graph is not two.graph:
+            merged = replace(merged, graph=Attachment.MAYBE, cut="")
+        return replace(
+            merged,
+            born=one.born if one.born == two.born else (),
+            mean=one.mean and two.mean,
+            divided=one.divided or two.divided,
+        )
+    if isinstance(first, Params) and isinstance(second, Params):
+        of = tuple(dict.fromkeys((*first.of, *second.of)))
+        return Params(of, True, first.complete and second.complete)
+    if isinstance(first, Group) and isinstance(second, Group) and len(first.items) == len(second.items):
+        return Group(
+            [join(a, b) for a, b in zip(first.items, second.items, strict=True)], first.open or second.open
+        )
+    if type(first) is type(second) and not isinstance(first, Thing):
+        return first if isinstance(first, Table) else Thing("")
+    return first if isinstance(first, Thing) and isinstance(second, Const) else Thing("")
+
+
+def _join_things(first: Thing, second: Thing) -> Thing:
+    """One thing for two that a name stands for in turn: they are used alike from here on."""
+    if first.role is second.role or Role.OPAQUE in (first.role, second.role):
+        role = first.role if first.role is not Role.OPAQUE else second.role
+    else:
+        role = Role.OPAQUE
+    holds = None
+    if first.holds is not None and second.holds is not None:
+        holds = tuple(dict.fromkeys((*first.holds, *second.holds)))
+    joined = Thing(
+        first.label or second.label,
+        role,
+        parent=first.parent if first.parent is second.parent else None,
+        dotted=first.dotted if first.dotted == second.dotted else "",
+        holds=holds,
+        captured=(first, second),
+        cls=first.cls if first.cls is second.cls else None,
+    )
+    joined.wrapped = first.wrapped or second.wrapped
+    joined.clears_itself = first.clears_itself or second.clears_itself
+    joined.toggled = first.toggled or second.toggled
+    return joined

@@ -1,0 +1,293 @@
+"""What a name can stand for: the abstract values that lowering computes with.
+
+Most values are a `Thing`: an object with an identity (an optimizer, a module, anything else that a name holds).
+Two names for one object share the `Thing`; an attribute of it is a child `Thing`. What is not known about a thing
+is simply absent, and whoever asks must take absence for "perhaps".
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import libcst as cst
+
+    from loopguard.static.scope import Env, File
+
+
+class Role(Enum):
+    """What a thing is in a training loop."""
+
+    OPAQUE = "unknown"
+    DATA = "data"
+    OPTIMIZER = "optimizer"
+    MODULE = "module"
+    CRITERION = "criterion"
+    SCALER = "scaler"
+    SCHEDULER = "scheduler"
+    ENGINE = "engine"
+    ACCELERATOR = "accelerator"
+    INSTANCE = "instance"
+
+
+_numbers = itertools.count(1)
+
+
+class Value:
+    """Anything that an expression can evaluate to."""
+
+    __slots__ = ()
+
+
+class Thing(Value):
+    """An object with an identity.
+
+    `label` is how the user writes it. `holds` are the modules (or single tensors) whose parameters an optimizer
+    was built over, None if that is unknown. `captured` are the things that it was built from, and may contain.
+    `known` says that the object's construction was seen, so that two known things are two objects.
+    """
+
+    __slots__ = (
+        "attrs",
+        "averages",
+        "captured",
+        "clears_itself",
+        "cls",
+        "dotted",
+        "holds",
+        "known",
+        "label",
+        "number",
+        "parent",
+        "role",
+        "toggled",
+        "wrapped",
+    )
+
+    def __init__(
+        self,
+        label: str,
+        role: Role = Role.OPAQUE,
+        *,
+        parent: Thing | None = None,
+        dotted: str = "",
+        holds: tuple[Thing, ...] | None = None,
+        captured: tuple[Thing, ...] = (),
+        known: bool = False,
+        cls: Class | None = None,
+    ) -> None:
+        self.number = next(_numbers)
+        self.label = label
+        self.role = role
+        self.parent = parent
+        self.dotted = dotted
+        self.holds = holds
+        self.captured = captured
+        self.known = known
+        self.cls = cls
+        self.attrs: dict[str, Value] = {}
+        self.toggled = False
+        self.wrapped = False
+        self.clears_itself = False
+        self.averages: bool | None = None
+
+    def child(self, name: str) -> Value:
+        """The attribute or constant-keyed element called `name`, made on first sight."""
+        if name not in self.attrs:
+            label = f"{self.label}{name}" if name.startswith("[") else f"{self.label}.{name}"
+            self.attrs[name] = Thing(label, parent=self)
+        return self.attrs[name]
+
+    def parts(self) -> Iterator[Thing]:
+        """This thing and every thing that it is known to contain."""
+        seen: set[Thing] = set()
+        todo = [self]
+        while todo:
+            thing = todo.pop()
+            if thing in seen:
+                continue
+            seen.add(thing)
+            yield thing
+            for value in thing.attrs.values():
+                todo += [part for part in things_in(value) if part.role is not Role.OPTIMIZER]
+
+    def owners(self) -> Iterator[Thing]:
+        """The things that this one is an attribute or element of, innermost first."""
+        thing = self.parent
+        while thing is not None:
+            yield thing
+            thing = thing.parent
+
+    def __repr__(self) -> str:
+        return f"<{self.role.value} {self.label}>"
+
+
+class Attachment(Enum):
+    """Whether a tensor carries an autograd graph."""
+
+    YES = "attached"
+    NO = "detached"
+    MAYBE = "unknown"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tensor(Value):
+    """A tensor computed in the loop.
+
+    `sources` are the modules that its graph goes through; `complete` says that there are no others.
+    `cut` tells what cut the graph off when `graph` is NO. `ancestors` are the tensors that it was computed from, itself
+    included. `born` is the stack of loops in which it was computed. `mean` says that it is the mean over a batch as
+    PyTorch's criteria make it, `divided` that something has been divided or scaled on the way.
+    """
+
+    sources: frozenset[Thing] = frozenset()
+    complete: bool = False
+    graph: Attachment = Attachment.MAYBE
+    cut: str = ""
+    ancestors: frozenset[int] = frozenset()
+    born: tuple[int, ...] = ()
+    mean: bool = False
+    divided: bool = False
+    carried: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Group(Value):
+    """A tuple or list whose elements are known, in order; `open` if there may be more."""
+
+    items: list[Value]
+    open: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class Table(Value):
+    """A dict display: the values under constant keys; `open` if there may be more."""
+
+    items: dict[str, Value]
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Params(Value):
+    """The parameters of these things: `model.parameters()`, or a part of them if `partial`."""
+
+    of: tuple[Thing, ...]
+    partial: bool = False
+    complete: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gradient(Value):
+    """`x.grad` of a parameter or tensor; `of` is None when it is not known whose."""
+
+    of: Params | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Const(Value):
+    """A literal. `fixed` if it cannot be anything else here (a default that the call did not override)."""
+
+    value: object
+    fixed: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ref(Value):
+    """Something imported that is not part of the project: `torch.optim.Adam`."""
+
+    dotted: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Function(Value):
+    """A function, method or lambda of the project, with the scope that it closes over."""
+
+    node: cst.FunctionDef | cst.Lambda
+    env: Env
+    file: File
+    owner: Class | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bound(Value):
+    """A method of the project, bound to an object."""
+
+    function: Function
+    self: Thing
+
+
+@dataclass(slots=True, eq=False)
+class Class(Value):
+    """A class of the project. `bases` are evaluated lazily by the scope that knows its names."""
+
+    name: str
+    node: cst.ClassDef
+    env: Env
+    file: File
+    bases: list[Value] = field(default_factory=list)
+    methods: dict[str, cst.FunctionDef] = field(default_factory=dict)
+    template: Thing | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Method(Value):
+    """An attribute of a value, looked up and not yet called: `loss.backward`."""
+
+    of: Value
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Test(Value):
+    """A comparison or boolean that was given a name: `is_last = (i + 1) % k == 0`."""
+
+    node: cst.BaseExpression
+    env: Env
+
+
+def things_in(value: Value | None) -> Iterator[Thing]:
+    """Every thing that a value holds a reference to, directly."""
+    todo: list[Value | None] = [value]
+    seen: set[int] = set()
+    while todo:
+        item = todo.pop()
+        if item is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Thing):
+            yield item
+        elif isinstance(item, Group):
+            todo += item.items
+        elif isinstance(item, Table):
+            todo += item.items.values()
+        elif isinstance(item, Params):
+            todo += item.of
+        elif isinstance(item, Gradient) or isinstance(item, Method):
+            todo.append(item.of)
+        elif isinstance(item, Bound):
+            todo.append(item.self)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counter(Value):
+    """The number of an iteration: the target of `enumerate` or `range`, with its first value where it is known."""
+
+    start: int | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inert(Value):
+    """Something of the project whose file holds no word of any event, so that calling it makes none."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FileValue(Value):
+    """A module of the project, imported."""
+
+    file: File

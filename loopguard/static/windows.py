@@ -1,0 +1,147 @@
+"""Accumulation windows on a graph: gates that let through too early, too late, too much or too little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loopguard.case import Case
+from loopguard.events import Kind, Relation
+from loopguard.lifecycles import window
+from loopguard.static import evidence
+from loopguard.static.effects import Effects, subjects_of
+from loopguard.static.graph import Assumption, FlowGraph, Happening, Loop
+from loopguard.static.recognise import SYNC
+from loopguard.static.relations import touches
+from loopguard.static.scope import File
+from loopguard.static.values import Role, Thing, things_in
+
+
+def window_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
+    """The cases about accumulation windows on `graph`."""
+    seen: set[Thing] = set()
+    for subject in subjects_of(graph):
+        if subject.optimizer in seen:
+            continue
+        seen.add(subject.optimizer)
+        effects = Effects(graph, subject)
+        for event in graph.events():
+            if event.kind is Kind.STEP and event.target is subject.optimizer and event.loops:
+                yield from _step_cases(file, graph, effects, event)
+
+
+def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening) -> Iterator[Case]:
+    loop = step.loops[-1]
+    gate = gate_within(step, loop)
+    name = effects.subject.name
+    here = [event for event in graph.events() if event.loops and event.loops[-1] is loop]
+    backwards = [
+        event
+        for event in here
+        if event.kind is Kind.BACKWARD and any(effect.sure for effect in effects.of.get(event.number, ()))
+    ]
+
+    def case(mistake: window.Mistake, at: Happening, **facts: str) -> Case:
+        return Case(
+            mistake,
+            name,
+            evidence.event_of(at, name, evidence.place_in(file, at.site)),
+            evidence.related_trail([at, step], name),
+            evidence.related(effects, here, loop, name),
+            {"loop": loop.text, **facts},
+        )
+
+    if step.via and step.via.endswith("accumulate") and gate is not None:
+        found = gate.condition.gate
+        if found is not None:
+            yield case(
+                window.Mistake.DOUBLE, step, wrapper=step.via, window=gate.condition.text, size=found.size
+            )
+    if gate is None:
+        for event in here:
+            other = gate_within(event, loop)
+            if (
+                event.kind is Kind.CLIP
+                and other is not None
+                and _concerns(event, effects)
+                and not _ungated(graph, event, loop)
+            ):
+                found = other.condition.gate
+                assert found is not None
+                yield case(window.Mistake.STEP_OUTSIDE, step, window=other.condition.text, size=found.size)
+                break
+        for event in here:
+            other = gate_within(event, loop)
+            accumulates = event.kind is Kind.CLEAR and event.via.endswith("accumulate")
+            if accumulates and other is not None and other.condition.gate is not None:
+                yield case(
+                    window.Mistake.DOUBLE,
+                    event,
+                    wrapper=event.via,
+                    window=other.condition.text,
+                    size=other.condition.gate.size,
+                )
+        return
+    found = gate.condition.gate
+    assert found is not None
+    # A window has a backward pass in every iteration; a step that is merely rarer than the loop has none of its own.
+    ungated = [event for event in backwards if not _keys(event, loop)]
+    if not ungated or step.via.endswith("accumulate"):
+        return
+    facts = {"window": gate.condition.text, "size": found.size}
+    if gate.truth is found.inverted:
+        yield case(window.Mistake.INVERTED, step, **facts)
+        return
+    clears = [
+        event for event in here if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE
+    ]
+    if not step.clears_itself and not any(gate.condition.key in _keys(event, loop) for event in clears):
+        return
+    if found.opens_first:
+        yield case(window.Mistake.OFF_BY_ONE, step, **facts)
+    for event in here:
+        partial = event.kind in (Kind.CLIP, Kind.UNSCALE) and _concerns(event, effects)
+        if (partial or event.kind is Kind.SCHEDULE) and not _keys(event, loop):
+            yield case(window.Mistake.PARTIAL_GATE, event, **facts)
+    for event in ungated:
+        if event.loss is not None and event.loss.mean and not event.loss.divided:
+            yield case(window.Mistake.UNSCALED, event, **facts)
+            break
+    later = [
+        event
+        for event in graph.events()
+        if event.kind is Kind.STEP and event.target is step.target and event.number > step.number
+    ]
+    if not found.flushes and found.start is not None and not later and not loop.text.startswith("while"):
+        yield case(window.Mistake.REMAINDER, step, **facts)
+
+
+def gate_within(event: Happening, loop: Loop) -> Assumption | None:
+    """The gate on a counter that an event stands behind within `loop`, whichever way round."""
+    for guard in event.guards[loop.depth :]:
+        if guard.condition.gate is not None and guard.condition.key != SYNC:
+            return guard
+    return None
+
+
+def _keys(event: Happening, loop: Loop) -> set[str]:
+    return {guard.condition.key for guard in event.guards[loop.depth :]}
+
+
+def _concerns(event: Happening, effects: Effects) -> bool:
+    """Whether a clip or unscale is about this optimizer, as far as can be told."""
+    optimizer, part = effects.subject.optimizer, effects.subject.part
+    if event.target is optimizer:
+        return True
+    things = list(things_in(event.target))
+    if any(thing.role is Role.OPTIMIZER and thing is not optimizer for thing in things):
+        return False
+    return touches(event.target, optimizer, part) is not Relation.OTHER
+
+
+def _ungated(graph: FlowGraph, clip: Happening, loop: Loop) -> bool:
+    """Whether a backward pass stands behind the same gate as the clip, so that the gate is about something else."""
+    keys = _keys(clip, loop)
+    return any(
+        event.kind is Kind.BACKWARD and loop in event.loops and _keys(event, loop) & keys
+        for event in graph.events()
+    )

@@ -1,0 +1,185 @@
+"""Configuration: which file holds, what it may say, and what is said about mistakes in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import Run, places
+
+IGNORE = '[tool.loopguard]\nignore = ["LG101"]\n'
+
+
+def test_the_closest_table_holds_for_a_file(run: Run, write) -> None:
+    write("pyproject.toml", IGNORE)
+    write("a.py")
+    write("sub/pyproject.toml", "[tool.loopguard]\n")
+    write("sub/b.py")
+    assert places(run("check", "--output-format", "concise")) == ["sub/b.py:11:5: LG101"]
+
+
+def test_a_pyproject_without_the_table_is_passed_over(run: Run, write) -> None:
+    write("pyproject.toml", IGNORE)
+    write("one/pyproject.toml", '[project]\nname = "loopguard-user"\n')
+    write("one/two/pyproject.toml", "this is not even TOML")
+    write("one/two/b.py")
+    assert run("check").exit_code == 0
+
+
+@pytest.mark.parametrize("name", ["loopguard.toml", ".loopguard.toml"])
+def test_a_file_of_our_own_needs_no_table(run: Run, write, name: str) -> None:
+    write(name, 'ignore = ["LG101"]\n')
+    write("a.py")
+    assert run("check").exit_code == 0
+
+
+def test_isolated_reads_no_configuration(run: Run, write) -> None:
+    write("pyproject.toml", IGNORE)
+    write("a.py")
+    assert run("check", "--isolated").exit_code == 1
+
+
+def test_a_named_file_holds_for_everything_with_patterns_from_here(run: Run, write) -> None:
+    write("conf/strict.toml", 'extend-exclude = ["sub/out.py"]\n')
+    write("pyproject.toml", IGNORE)
+    write("a.py")
+    write("sub/out.py")
+    result = run("check", "--config", "conf/strict.toml", "--output-format", "concise")
+    assert places(result) == ["a.py:11:5: LG101"]
+
+
+def test_a_named_pyproject_must_have_the_table(run: Run, write) -> None:
+    write("sub/pyproject.toml", "[project]\n")
+    result = run("check", "--config", "sub/pyproject.toml")
+    assert result.stderr == "loopguard: error: --config: sub/pyproject.toml has no table `tool.loopguard`\n"
+
+
+def test_the_command_line_overrides_the_file(run: Run, write) -> None:
+    write("pyproject.toml", IGNORE)
+    write("a.py")
+    assert run("check", "--select", "LG101").exit_code == 1
+
+
+def test_extend_comes_first_and_is_overridden(run: Run, write) -> None:
+    write("base.toml", 'ignore = ["LG101"]\nextend-exclude = ["gen"]\noutput-format = "concise"\n')
+    write("loopguard.toml", 'extend = "base.toml"\nextend-select = ["LG101"]\n')
+    write("gen/b.py")
+    write("a.py")
+    assert places(run("check")) == ["a.py:11:5: LG101"]
+
+
+def test_extend_of_a_pyproject_reads_its_table(
+    run: Run, write, monkeypatch: pytest.MonkeyPatch, place: Path
+) -> None:
+    monkeypatch.setenv("BASE", str(place / "base"))
+    write("base/pyproject.toml", IGNORE)
+    write("loopguard.toml", 'extend = "$BASE/pyproject.toml"\n')
+    write("a.py")
+    assert run("check").exit_code == 0
+
+
+def test_extend_of_a_pyproject_without_the_table_adds_nothing(run: Run, write) -> None:
+    write("base/pyproject.toml", "[project]\n")
+    write("loopguard.toml", 'extend = "base/pyproject.toml"\n')
+    write("a.py")
+    assert run("check").exit_code == 1
+
+
+def test_output_format_can_be_configured(run: Run, write) -> None:
+    write("pyproject.toml", '[tool.loopguard]\noutput-format = "github"\n')
+    write("a.py")
+    assert run("check").stdout.startswith("::error ")
+
+
+def test_per_file_ignores_hold_for_matching_files(run: Run, write) -> None:
+    write(
+        "pyproject.toml",
+        '[tool.loopguard.per-file-ignores]\n"tests/*" = ["missing-zero-grad"]\n"c.py" = ["ALL"]\n',
+    )
+    for name in ("a.py", "sub/c.py", "tests/b.py", "tests/deep/b.py"):
+        write(name)
+    assert places(run("check", "--output-format", "concise")) == ["a.py:11:5: LG101"]
+
+
+def test_a_negated_pattern_ignores_everywhere_else(run: Run, write) -> None:
+    write("pyproject.toml", '[tool.loopguard.per-file-ignores]\n"!src/**" = ["LG1"]\n')
+    write("a.py")
+    write("src/b.py")
+    assert places(run("check", "--output-format", "concise")) == ["src/b.py:11:5: LG101"]
+
+
+def test_the_more_specific_selector_wins(run: Run, write) -> None:
+    write("a.py")
+    assert run("check", "--select", "LG1", "--ignore", "LG101").exit_code == 0
+    assert run("check", "--select", "LG101", "--ignore", "LG1").exit_code == 1
+    assert run("check", "--select", "missing-zero-grad", "--ignore", "ALL").exit_code == 1
+    assert run("check", "--select", "LG1", "--ignore", "LG1").exit_code == 0
+
+
+def test_advice_is_off_until_it_is_selected(run: Run) -> None:
+    import tomllib
+
+    on = tomllib.loads(run("check", "--isolated", "--show-settings").stdout)["select"]
+    all_on = tomllib.loads(run("check", "--isolated", "--show-settings", "--select", "ALL").stdout)["select"]
+    assert set(all_on) - set(on) == {"LG403"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("selct = []", "unknown key `selct`; did you mean `select`?"),
+        ("per_file_ignores = {}", "unknown key `per_file_ignores`; did you mean `per-file-ignores`?"),
+        ("zzz = 1", "unknown key `zzz`"),
+        ('select = "LG1"', "`select` must be a list of strings"),
+        ("select = [1]", "`select` must be a list of strings"),
+        ("force-exclude = 1", "`force-exclude` must be true or false"),
+        ("extend = []", "`extend` must be a string"),
+        (
+            "per-file-ignores = []",
+            "`per-file-ignores` must be a table that maps patterns to lists of strings",
+        ),
+        (
+            'per-file-ignores = {a = "b"}',
+            "`per-file-ignores` must be a table that maps patterns to lists of strings",
+        ),
+        ('output-format = "jsonlines"', "unknown `output-format` `jsonlines`; did you mean `json-lines`?"),
+        ('output-format = "xml"', "unknown `output-format` `xml`; it is one of full, concise, json,"),
+        ("select = [", "is not valid TOML: "),
+        ('select = ["LG999"]', "unknown rule `LG999` in `select`"),
+        (
+            'per-file-ignores = {a = ["missing-zero-grd"]}',
+            "`per-file-ignores`; did you mean `missing-zero-grad`?",
+        ),
+        ('extend = "gone.toml"', "gone.toml: cannot be read: No such file or directory"),
+        ('extend = "loopguard.toml"', "`extend` leads back to this file"),
+        ('extend-rules = ["gone"]', "no such folder of rules: gone"),
+    ],
+)
+def test_a_mistake_in_a_file_is_one_line_that_names_it(run: Run, write, text: str, message: str) -> None:
+    write("loopguard.toml", text + "\n")
+    write("a.py", "")
+    result = run("check")
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stderr.startswith("loopguard: error: ")
+    assert "toml: " in result.stderr or "of rules" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_table_must_be_a_table(run: Run, write) -> None:
+    write("pyproject.toml", "[tool]\nloopguard = 3\n")
+    assert "pyproject.toml: `tool.loopguard` must be a table" in run("check").stderr
+
+
+def test_a_file_that_is_not_utf_8_is_an_error(run: Run, write) -> None:
+    write("loopguard.toml", b"# \xff\n")
+    assert "loopguard.toml: is not UTF-8: invalid start byte" in run("check").stderr
+
+
+def test_a_nested_file_is_checked_for_mistakes_before_anything_is_printed(run: Run, write) -> None:
+    write("a.py")
+    write("sub/b.py")
+    write("sub/loopguard.toml", 'select = ["LG7777"]\n')
+    result = run("check")
+    assert result.stdout == ""
+    assert "sub/loopguard.toml: unknown rule `LG7777`" in result.stderr
