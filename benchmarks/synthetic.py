@@ -1,4 +1,4 @@
-"""Writes training scripts and other modules that look like real ones, the same text for the same arguments."""
+"""Writes training scripts and other modules that look like real ones; equal arguments give equal text."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_a_crash_is_one_line_and_the_other_files_are_checked(
 
     def fail(source, project):  # type: ignore[no-untyped-def]
         if source.path == "a.py":
-            raise RuntimeError("two\nlines")
+            raise RuntimeError("two\nlines" + "x" * 1000)
         return analyse(source, project)
 
     write("a.py")
@@ -118,7 +118,8 @@ def test_a_crash_is_one_line_and_the_other_files_are_checked(
     assert result.exit_code == 2
     assert places(result) == ["b.py:11:5: LG101"]
     assert result.stderr == (
-        "loopguard: error: a.py: internal error: RuntimeError: two lines;"
+        "loopguard: error: a.py: internal error: RuntimeError: two lines"
+        f"{'x' * 97}...;"
         " please report this as a bug of loopguard, with the file if you can\n"
     )
     assert "Traceback" in run("check", "-v").stderr

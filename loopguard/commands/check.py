@@ -22,6 +22,8 @@ from loopguard.report.progress import progress
 from loopguard.report.style import Style, choose
 from loopguard.settings import Resolver
 
+_LONGEST_ERROR = 120
+
 _Command = TypeVar("_Command", bound=Callable[..., int])
 
 
@@ -151,6 +153,8 @@ def _rendered(report: Report, resolver: Resolver, name: str, style: Style, count
 def _show_crashes(report: Report, verbose: bool) -> None:
     for crash in report.crashes:
         error = " ".join(f"{type(crash.error).__name__}: {crash.error}".split())
+        # The text of an error may be that of a whole syntax tree.
+        error = error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
         _note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
         if verbose:
             traceback.print_exception(crash.error)

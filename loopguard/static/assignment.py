@@ -254,5 +254,7 @@ def names_bound_in(body: cst.BaseSuite) -> frozenset[str]:
                 )
             ]
         elif isinstance(node, cst.If | cst.Else | cst.Finally | cst.ExceptHandler):
-            todo += [child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)]
+            todo += [
+                child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)
+            ]
     return frozenset(names)

@@ -6,6 +6,8 @@ more for the arguments of this call. Recursion and depth are bounded; past the b
 
 from __future__ import annotations
 
+import builtins
+
 import libcst as cst
 
 from loopguard.events import Kind
@@ -13,15 +15,17 @@ from loopguard.static import constructors, recognise
 from loopguard.static.arguments import Arguments
 from loopguard.static.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.library import (
+    COMPUTES,
     HARMFUL_CALL,
     HARMLESS_CALL,
+    HARMLESS_RECEIVER,
     HOOK_CALL,
     OPTIMIZER_HARMLESS,
     OPTIMIZER_NAME,
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.objects import attribute_of, bases_of, find_method, has_unread_base
+from loopguard.static.objects import attribute_of, bases_of, find_method, has_unread_base, is_declared
 from loopguard.static.relevance import is_relevant
 from loopguard.static.syntax import text_of
 from loopguard.static.tensors import computed, join
@@ -71,8 +75,8 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
     event = recognise.method_event(ctx, node, owner, name, arguments)
     if event is not None:
         return event
-    if isinstance(owner, Thing) and name in owner.attrs:
-        return call_value(ctx, node, owner.attrs[name], arguments)
+    if isinstance(owner, Thing) and (name in owner.attrs or is_declared(owner.cls, name)):
+        return call_value(ctx, node, attribute_of(ctx, owner, name), arguments)
     if isinstance(owner, Group | Table):
         return _container_method(ctx, node, owner, name, arguments)
     if isinstance(owner, Thing | Tensor | Params | Gradient | Counter | Const):
@@ -126,7 +130,12 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     definition = function.node
     relevant = is_relevant(function.file, definition)
     ctx.lowered_calls += 1
-    if ctx.lowered_calls > MAX_CALLS or definition in ctx.active or len(ctx.active) >= MAX_DEPTH or (ctx.silent and len(ctx.active) >= 4):
+    if (
+        ctx.lowered_calls > MAX_CALLS
+        or definition in ctx.active
+        or len(ctx.active) >= MAX_DEPTH
+        or (ctx.silent and len(ctx.active) >= 4)
+    ):
         if relevant:
             _escape(ctx, node, [*arguments.values, receiver])
         return Thing("")
@@ -228,7 +237,7 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
                 ctx.emit(Kind.UNKNOWN, node, owner)
             return Thing("", captured=(owner,))
         if owner.role is Role.INSTANCE and owner.cls is not None:
-            if not HARMLESS_CALL.search(name) and has_unread_base(owner.cls):
+            if has_unread_base(owner.cls) and not HARMLESS_CALL.search(name) and not COMPUTES.search(name):
                 ctx.emit(Kind.UNKNOWN, node, owner)
             return computed(ctx, arguments.values, known=False)
         if HOOK_CALL.search(name):
@@ -237,15 +246,23 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:
                 _escape(ctx, node, list(reached))
-            elif HARMFUL_CALL.search(name) and owner.role is Role.OPAQUE and recognise.may_train(name):
+            elif (
+                owner.role is Role.OPAQUE
+                and recognise.may_train(name)
+                and not HARMLESS_RECEIVER.search(owner.label)
+            ):
                 ctx.emit(Kind.UNKNOWN, node, None)
         elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not HARMLESS_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, owner)
         _escape_arguments(ctx, node, name, arguments)
         if owner.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
             return computed(ctx, arguments.values, through=owner)
-        result = computed(ctx, [owner, *arguments.values], known=False)
-        return result if owner.role is not Role.DATA else Thing("", Role.DATA, known=True)
+        if owner.role is Role.DATA:
+            return Thing("", Role.DATA, known=True)
+        if any(isinstance(value, Tensor) for value in arguments.values):
+            return computed(ctx, [owner, *arguments.values], known=False)
+        reached = (thing for value in arguments.values for thing in things_in(value))
+        return Thing("", captured=tuple(dict.fromkeys((owner, *reached))), known=True)
     if isinstance(owner, Params):
         return owner if name in SAME_METHODS or name in ("values", "items", "detach") else Thing("")
     return computed(
@@ -258,6 +275,8 @@ def unknown_call(
 ) -> Value:
     """A call into code that cannot be read."""
     last = name.rsplit(".", 1)[-1]
+    if hasattr(builtins, name):
+        return constructors.built(ctx, node, name, arguments, callee)
     if HOOK_CALL.search(last) or (
         not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)
     ):

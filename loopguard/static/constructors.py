@@ -6,6 +6,7 @@ import re
 
 import libcst as cst
 
+from loopguard.events import Kind
 from loopguard.static import iteration
 from loopguard.static.arguments import Arguments
 from loopguard.static.context import Context
@@ -19,12 +20,12 @@ from loopguard.static.library import (
     SAME_OPTIMIZER,
     SCHEDULER_NAME,
 )
-from loopguard.static.objects import attribute_of, derives_from
+from loopguard.static.objects import attribute_of, derives_from, is_module
 from loopguard.static.tensors import computed, detached, provenance
 from loopguard.static.values import (
+    Attachment,
     Class,
     Const,
-    Gradient,
     Group,
     Inert,
     Method,
@@ -80,7 +81,8 @@ def from_receiver(
             and re.match(r"(?:configure|make|build|create|get|init)", name)
         ):
             if owner.cls is None:
-                holds = holdings(arguments.values) or ((owner,) if owner.role is Role.MODULE else None)
+                module = owner.role is Role.MODULE or owner.known
+                holds = holdings(arguments.values) or ((owner,) if module else None)
                 return Thing("", Role.OPTIMIZER, holds=holds, known=True, captured=(owner,))
     if isinstance(owner, Tensor | Thing) and name in GRAPH_CUTTERS:
         if isinstance(owner, Tensor) or provenance(owner).sources:
@@ -88,6 +90,14 @@ def from_receiver(
     if isinstance(owner, Tensor) and name == "requires_grad_":
         return computed(ctx, [owner], attaches=not ctx.grad_off)
     return None
+
+
+def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None, dotted: str) -> Thing:
+    """A new optimizer. Where a loop builds one anew, nothing is known of the gradients that it finds."""
+    made = Thing("", Role.OPTIMIZER, dotted=dotted, holds=holds, known=True)
+    if ctx.loops:
+        ctx.emit(Kind.UNKNOWN, node, made)
+    return made
 
 
 def _prepared(owner: Thing, arguments: Arguments) -> Value:
@@ -116,13 +126,13 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         given = arguments.get(0, "optimizer", "init_optimizer")
         if isinstance(given, Thing) and given.role is Role.OPTIMIZER:
             return given
-        return Thing("", Role.OPTIMIZER, holds=holdings(arguments.values), known=True)
+        return _optimizer(ctx, node, holdings(arguments.values), dotted)
     if dotted.startswith("torch.optim.") and not dotted.startswith(
         ("torch.optim.lr_scheduler", "torch.optim.swa_utils")
     ):
         if last[:1].isupper():
             given = arguments.get(0, "params")
-            return Thing("", Role.OPTIMIZER, dotted=dotted, holds=holdings([given]), known=True)
+            return _optimizer(ctx, node, holdings([given]), dotted)
     if "lr_scheduler" in dotted or (
         dotted.startswith(("transformers.", "timm.")) and SCHEDULER_NAME.search(last)
     ):
@@ -192,7 +202,7 @@ def _from_torch(
     if dotted.startswith("torch.nn.functional."):
         return computed(ctx, arguments.values, mean=last in MEAN_FUNCTIONS and averaged)
     if dotted == "torch.autograd.grad":
-        return Gradient(None)
+        return Tensor()
     if dotted.startswith(
         (
             "torch.nn.",
@@ -236,6 +246,8 @@ def _from_torch(
         "as_tensor",
         "Tensor",
     ):
+        if isinstance(first, Tensor) and first.graph is Attachment.NO and last in ("tensor", "as_tensor"):
+            return detached(ctx, first, first.cut or f"`torch.{last}()`")
         grows = arguments.keywords.get("requires_grad")
         if isinstance(grows, Const):
             return Thing("", known=True)
@@ -286,12 +298,12 @@ def built(
                 if isinstance(value, Thing) and (value.role is Role.MODULE or value.known)
             ]
         )
-        return Thing("", Role.OPTIMIZER, holds=holds, known=True, dotted=name)
+        return _optimizer(ctx, node, holds, name)
     if DATA_NAME.search(last):
         return Thing("", Role.DATA, known=True)
     if isinstance(callee, Thing) and callee.role is not Role.INSTANCE:
         return computed(ctx, values, through=callee, known=callee.known)
-    if any(isinstance(value, Tensor) for value in values):
+    if any(isinstance(value, Tensor) for value in values) and not last[:1].isupper():
         return computed(ctx, values, known=False)
     things = tuple(dict.fromkeys(thing for value in values for thing in things_in(value)))
     if isinstance(callee, Thing):
@@ -314,7 +326,7 @@ def instance(cls: Class, arguments: Arguments) -> Thing:
         step = cls.methods.get("step")
         made.clears_itself = step is not None and "zero_grad" in cls.file.tree.source(step)
         return made
-    if derives_from(cls, "Module", "LightningModule", "Sequential", "ModuleList", "PreTrainedModel"):
+    if is_module(cls):
         return Thing("", Role.MODULE, known=True, cls=cls, captured=things)
     return Thing("", Role.INSTANCE, known=True, cls=cls, captured=things)
 

@@ -229,6 +229,15 @@ class Context:
         return self.frame.elsewhere.get(name, self.env)
 
     @contextmanager
+    def within(self, env: Env, file: File) -> Iterator[None]:
+        """Evaluate in another scope."""
+        saved, self.frame = self.frame, Frame(env, file)
+        try:
+            yield
+        finally:
+            self.frame = saved
+
+    @contextmanager
     def values_only(self) -> Iterator[None]:
         """Evaluate for the values alone: no event is recorded."""
         self.silent += 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from loopguard.events import Kind, Relation
@@ -58,7 +60,10 @@ def subjects_of(graph: FlowGraph) -> list[Subject]:
 
 
 class Effects:
-    """The effects of a graph's events on one subject, by the number of the event's node."""
+    """The effects of a graph's events on one subject, by the number of the event's node.
+
+    `worth` are the conditions by which paths have to be kept apart for this subject.
+    """
 
     def __init__(self, graph: FlowGraph, subject: Subject) -> None:
         self.subject = subject
@@ -68,6 +73,7 @@ class Effects:
             effects = self._effects(event)
             if effects:
                 self.of[event.number] = effects
+        self.worth = _conditions_worth_keeping(graph, self.of)
 
     def relation(self, event: Happening) -> Relation:
         """How much of the subject a clear or step touches."""
@@ -143,3 +149,28 @@ def _when(relation: Relation, action: Action, maybe: bool) -> tuple[Effect, ...]
     if relation is Relation.OTHER:
         return ()
     return (Effect(action, sure=relation is Relation.WHOLE and not maybe),)
+
+
+_ATOM = re.compile(r" (?:and|or) ")
+_COMPARED = re.compile(r" (?:==|is|in|<|>|!=|is not|not in|<=|>=) ")
+
+
+def _conditions_worth_keeping(graph: FlowGraph, concerned: Iterable[int]) -> frozenset[str]:
+    """The conditions that stand over events about the subject in two places or more: only those correlate anything."""
+    places: dict[str, set[int]] = {}
+    for number in concerned:
+        event = graph.nodes[number].event
+        for guard in event.guards if event is not None else ():
+            for text in _ATOM.split(guard.condition.text):
+                name = text.strip("() ").removeprefix("not ")
+                places.setdefault(name, set()).add(id(guard))
+                places.setdefault(_COMPARED.split(name)[0], set()).add(id(guard))
+    often = {text for text, guards in places.items() if len(guards) > 1}
+    return frozenset(
+        key
+        for node in graph.nodes
+        for _, item in node.successors
+        if item is not None
+        for key in (item.condition.key, item.condition.subject)
+        if key and key.split("@")[0] in often
+    )

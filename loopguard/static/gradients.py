@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from loopguard.case import Case
 from loopguard.events import Kind, Related, Relation
 from loopguard.lifecycles import gradient, window
-from loopguard.lifecycles.gradient import State
+from loopguard.lifecycles.gradient import Action, State
 from loopguard.static import evidence
 from loopguard.static.effects import Effects, Subject, subjects_of
 from loopguard.static.graph import Assumption, FlowGraph, Happening, Loop
 from loopguard.static.recognise import SYNC
 from loopguard.static.scope import File
-from loopguard.static.solve import UNKNOWN, Fact, Solution, Violation, solve
+from loopguard.static.solve import Belief, Fact, Story, Violation, tell
 from loopguard.static.values import Thing, things_in
 
 
@@ -24,7 +24,7 @@ def gradient_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
 
 
 class _Judge:
-    """Judges the violations of one subject."""
+    """Judges what the stories of one subject's events tell."""
 
     def __init__(self, file: File, graph: FlowGraph, subject: Subject) -> None:
         self.file = file
@@ -32,12 +32,13 @@ class _Judge:
         self.subject = subject
         self.effects = Effects(graph, subject)
         self.events = graph.events()
-        self.solution: Solution | None = None
+        self.stories: list[Story] = []
 
     def cases(self) -> Iterator[Case]:
-        if not any(effect.action is not None for effects in self.effects.of.values() for effect in effects):
-            return
-        self.solution = solve(self.graph, self.effects)
+        for event in self.events:
+            belief = self._found_by(event)
+            if belief is not None:
+                self.stories.append(tell(self.graph, self.effects, event.number, belief))
         judges = {
             gradient.Mistake.STALE_STEP: self._stale,
             gradient.Mistake.REPEATED_STEP: self._repeated,
@@ -46,7 +47,7 @@ class _Judge:
             gradient.Mistake.UNUSED: self._unused,
         }
         done: set[tuple[int, object]] = set()
-        for violation in self.solution.violations:
+        for violation in self._violations():
             if (violation.fact.node, violation.mistake) in done:
                 continue
             case = judges[violation.mistake](violation)
@@ -54,42 +55,66 @@ class _Judge:
                 done.add((violation.fact.node, violation.mistake))
                 yield case
 
+    def _found_by(self, event: Happening) -> Belief | None:
+        """In which state the event finds the subject when it begins a story; None if it begins none."""
+        effects = self.effects.of.get(event.number, ())
+        if not effects or not effects[0].sure:
+            return None
+        found = {Action.STEP: State.FRESH, Action.BACKWARD: State.CLEAN, Action.CLEAR: State.SPENT}
+        state = found.get(effects[0].action) if effects[0].action is not None else None
+        return frozenset({state}) if state is not None else None
+
+    def _violations(self) -> list[Violation]:
+        """Every violation: first those between an event and its own next occurrence, which tell most about a loop."""
+        found = [(story, violation) for story in self.stories for violation in story.violations]
+        found.sort(key=lambda pair: pair[0].start != pair[1].fact.node)
+        return [violation for _, violation in found]
+
     # Each judge returns a case, or None where the path proves too little.
 
     def _stale(self, violation: Violation) -> Case | None:
         path, event = violation.fact.path(), self._event(violation.fact)
-        first = self._last(path[:-1], Kind.STEP)
-        if first is None:
+        first = self._event(path[0])
+        if first.kind is not Kind.STEP:
             return None
-        between = path[first:]
-        steps = [self._event(path[first]), event]
-        common = _common_loops(steps)
-        loop = evidence.last_loop_crossed(self.graph, between, common)
-        backwards = [self._event(fact) for fact in between if self._is(fact, Kind.BACKWARD)]
+        steps = [first, event]
+        loop = evidence.last_loop_crossed(self.graph, path, _common_loops(steps))
         clears = [
             item
             for item in self.events
             if item.kind is Kind.CLEAR and self.effects.relation(item) is Relation.WHOLE
         ]
         if loop is None:
-            # Two steps of one iteration: only where neither depends on anything that the other does not.
-            if not _nested(_guard_keys(steps[0], None), _guard_keys(steps[1], None)):
-                return None
-            return self._case(violation, event, path[self._beginning(path, first) :], None, {})
+            return self._stale_within_iteration(violation, path, steps, clears)
+        backwards = [self._event(fact) for fact in path if self._is(fact, Kind.BACKWARD)]
         inside = [item for item in clears if loop in item.loops]
         skipped = {guard for item in inside for guard in item.guards[loop.depth :]}
         if inside and not self._skips(skipped, [*steps, *backwards], loop):
             return None
         facts = {"loop": loop.text}
         if inside:
-            taken = [guard for guard in skipped if Assumption(guard.condition, not guard.truth)]
             facts["path"] = ", ".join(
-                sorted(str(Assumption(guard.condition, not guard.truth)) for guard in taken)
+                sorted({str(Assumption(guard.condition, not guard.truth)) for guard in skipped})
             )
         wrong = self._wrong_target(loop)
         if wrong is not None:
             facts["wrong_target"] = wrong
-        return self._case(violation, event, path[self._beginning(path, first) :], loop, facts)
+        return self._case(violation, event, path, loop, facts)
+
+    def _stale_within_iteration(
+        self, violation: Violation, path: list[Fact], steps: list[Happening], clears: list[Happening]
+    ) -> Case | None:
+        """Two steps of one iteration: a mistake only where neither depends on anything that the other does not."""
+        first, second = steps
+        loop = _innermost(second)
+        if loop is None or loop not in first.loops or first.loops != second.loops:
+            return None
+        if not _nested(_guard_keys(first, None), _guard_keys(second, None)):
+            return None
+        facts = {"loop": loop.text}
+        if any(loop in item.loops for item in clears):
+            facts["path"] = "it is the second step of an iteration"
+        return self._case(violation, second, path, loop, facts)
 
     def _skips(self, skipped: set[Assumption], others: Sequence[Happening], loop: Loop) -> bool:
         """Whether iterations surely exist that skip the clear but not the rest.
@@ -130,80 +155,93 @@ class _Judge:
 
     def _repeated(self, violation: Violation) -> Case | None:
         path, event = violation.fact.path(), self._event(violation.fact)
-        first = self._last(path[:-1], Kind.STEP)
-        if first is None:
+        earlier = self._event(path[0])
+        if earlier.kind is not Kind.STEP or not self._is_fed(event):
             return None
-        earlier = self._event(path[first])
-        if evidence.last_loop_crossed(self.graph, path[first:], tuple(self.graph.loops)) is not None:
+        crossed = {self.graph.nodes[fact.node].again for fact in path} - {None}
+        if crossed:
+            loop = _innermost(event)
+            # A loop around nothing but steps: whatever it walks over, the gradients stay the same.
+            if earlier is not event or crossed != {loop} or loop is None or _guard_keys(event, loop):
+                return None
+            if any(
+                loop in item.loops and item is not event and item.number in self.effects.of
+                for item in self.events
+            ):
+                return None
+        elif earlier.loops != event.loops or not _nested(
+            _guard_keys(earlier, None), _guard_keys(event, None)
+        ):
             return None
-        if earlier.loops != event.loops or not _nested(_guard_keys(earlier, None), _guard_keys(event, None)):
-            return None
-        if earlier.site.node is event.site.node or not self._is_fed(path[: first + 1]):
-            return None
-        loop = event.loops[-1] if event.loops else None
-        return self._case(violation, event, path[self._beginning(path, first) :], loop, {})
+        return self._case(violation, event, path, _innermost(event), {})
 
-    def _is_fed(self, path: list[Fact]) -> bool:
-        return any(self._is(fact, Kind.BACKWARD) or self._is(fact, Kind.ASSIGN) for fact in path)
+    def _is_fed(self, step: Happening) -> bool:
+        """Whether a backward pass or an assignment surely comes before a step."""
+        return any(
+            item.kind in (Kind.BACKWARD, Kind.ASSIGN)
+            and item.number < step.number
+            and self.effects.of[item.number][0].sure
+            for item in self.events
+            if item.number in self.effects.of
+        )
 
     def _empty(self, violation: Violation) -> Case | None:
-        assert self.solution is not None
         path, event = violation.fact.path(), self._event(violation.fact)
-        beliefs = self.solution.beliefs[violation.fact.node] - {UNKNOWN}
-        if any(belief != {State.CLEAN} for belief in beliefs):
+        clear = self._event(path[0])
+        if clear.kind is not Kind.CLEAR:
             return None
-        cleared = self._last(path[:-1], Kind.CLEAR)
-        if cleared is None:
+        arrivals = {belief for story in self.stories for belief in story.arrivals.get(event.number, ())}
+        if any(belief != {State.CLEAN} for belief in arrivals):
             return None
-        clear = self._event(path[cleared])
-        before = path[: cleared + 1]
-        fed = self._last(before, Kind.BACKWARD)
-        if (
-            fed is not None
-            and self._last(path[fed:cleared], Kind.STEP) is None
-            and self._discards(path[cleared])
-        ):
-            backward = self._event(path[fed])
-            around = evidence.last_loop_crossed(self.graph, path[fed:], tuple(self.graph.loops))
-            if around is None:
-                if (
-                    not _nested(_guard_keys(clear, None), _guard_keys(event, None))
-                    or clear.loops != event.loops
-                ):
-                    return None
-                return self._case(
-                    violation, clear, path[fed:], _innermost(event), {"order": "cleared after backward"}
-                )
         loop = _innermost(event)
+        discarded = self._discarded_by(clear)
+        if discarded is not None and _nested(_guard_keys(clear, None), _guard_keys(event, None)):
+            if clear.loops == event.loops and self._crosses_nothing(path):
+                return self._case(
+                    violation, clear, [*discarded[:-1], *path], loop, {"order": "cleared after backward"}
+                )
         if loop is None:
             return None
         backwards = [
             item for item in self.events if item.kind is Kind.BACKWARD and item.number in self.effects.of
         ]
         inside = [item for item in backwards if loop in item.loops]
-        later = [item for item in inside if item.number > event.number]
         if any(item.number < event.number for item in inside):
             return None
-        trail = path[cleared:]
-        if later:
-            if clear.number > event.number and loop not in clear.loops:
+        if inside:
+            if not self.effects.of[inside[0].number][0].sure or _guard_keys(event, loop) - _guard_keys(
+                inside[0], loop
+            ):
                 return None
-            return self._case(
-                violation, event, trail, loop, {"order": "step before backward", "backward": later[0].text}
-            )
+            facts = {"order": "step before backward", "backward": evidence.short(inside[0].text)}
+            return self._case(violation, event, path, loop, facts)
         if loop not in clear.loops or self._hides_backward(loop):
             return None
         outside = [item for item in backwards if item.number > event.number]
-        if outside and outside[0].loops == event.loops[: len(event.loops) - 1]:
-            return self._case(
-                violation, event, trail, loop, {"order": "backward after loop", "backward": outside[0].text}
-            )
+        if outside and outside[0].loops == event.loops[:-1]:
+            facts = {"order": "backward after loop", "backward": evidence.short(outside[0].text)}
+            return self._case(violation, event, path, loop, facts)
         if backwards:
             return None
-        return self._case(violation, event, trail, loop, {"order": "no backward"})
+        return self._case(violation, event, path, loop, {"order": "no backward"})
 
-    def _discards(self, fact: Fact) -> bool:
-        return fact.belief <= {State.FRESH, State.STALE, State.SHARED, State.MIXED}
+    def _discarded_by(self, clear: Happening) -> list[Fact] | None:
+        """The path of one iteration from a backward pass to a clear that throws its gradients away."""
+        for story in self.stories:
+            for violation in story.violations:
+                if violation.mistake is gradient.Mistake.UNUSED and violation.fact.node == clear.number:
+                    path = violation.fact.path()
+                    backward = self._event(path[0])
+                    if (
+                        self._crosses_nothing(path)
+                        and backward.kind is Kind.BACKWARD
+                        and backward.loops == clear.loops
+                    ):
+                        return path
+        return None
+
+    def _crosses_nothing(self, path: list[Fact]) -> bool:
+        return all(self.graph.nodes[fact.node].again is None for fact in path)
 
     def _hides_backward(self, loop: Loop) -> bool:
         """Whether the loop holds something that may deposit gradients unseen."""
@@ -216,26 +254,21 @@ class _Judge:
 
     def _mixed(self, violation: Violation) -> Case | None:
         path, event = violation.fact.path(), self._event(violation.fact)
-        own = self._last(path[:-1], Kind.BACKWARD)
-        other = self._last(path[:own], Kind.STEP, mine=False) if own is not None else None
-        foreign = self._last(path[:other], Kind.BACKWARD) if other is not None else None
-        if own is None or other is None or foreign is None:
+        foreign = self._event(path[0])
+        other = next((self._event(fact) for fact in path if self._is(fact, Kind.STEP, mine=False)), None)
+        if foreign.kind is not Kind.BACKWARD or other is None:
             return None
-        names = [thing.label for thing in things_in(self._event(path[other]).target)]
-        facts = {
-            "foreign": evidence.short(self._event(path[foreign]).text),
-            "other": names[0] if names else "another",
-        }
-        loop = _innermost(event)
-        return self._case(violation, event, path[self._beginning(path, foreign) :], loop, facts)
+        names = [thing.label for thing in things_in(other.target)]
+        facts = {"foreign": evidence.short(foreign.text), "other": names[0] if names else "another"}
+        return self._case(violation, event, path, _innermost(event), facts)
 
     def _unused(self, violation: Violation) -> Case | None:
         path, clear = violation.fact.path(), self._event(violation.fact)
-        fed = self._last(path[:-1], Kind.BACKWARD)
-        if fed is None:
+        backward = self._event(path[0])
+        if backward.kind is not Kind.BACKWARD:
             return None
-        backward = self._event(path[fed])
-        loop = evidence.last_loop_crossed(self.graph, path[fed:], _common_loops([backward, clear]))
+        common = _common_loops([backward, clear])
+        loop = evidence.last_loop_crossed(self.graph, path, common) or (common[-1] if common else None)
         if loop is None:
             return None
         steps = [item for item in self.events if item.kind is Kind.STEP and self._may_step(item)]
@@ -246,21 +279,28 @@ class _Judge:
         ):
             return None
         if inside:
-            return self._window(violation, clear, backward, inside, path[fed:], loop)
+            return self._window(violation, clear, backward, inside, path, loop)
         if clear.target is not self.subject.optimizer and not steps:
             return None  # a module's gradients may be wanted for something else than a step
-        if not steps and self._stepped_elsewhere():
+        if not steps and (self._stepped_elsewhere() or self._escapes()):
             return None
         if _guard_keys(backward, loop) or not _guard_keys(clear, loop) <= _guard_keys(backward, loop):
             return None
         if steps and not any(item.number > backward.number for item in steps):
             return None
-        case = self._case(violation, backward, path[fed:], loop, {"loop": loop.text})
+        case = self._case(violation, backward, path, loop, {"loop": loop.text})
         return case
 
     def _may_step(self, item: Happening) -> bool:
         return any(thing is self.subject.optimizer for thing in things_in(item.target)) or (
             self.effects.relation(item) is Relation.UNKNOWN
+        )
+
+    def _escapes(self) -> bool:
+        """Whether code that cannot be read gets the optimizer, and may step it."""
+        return any(
+            item.kind is Kind.UNKNOWN and item.target is not None and item.number in self.effects.of
+            for item in self.events
         )
 
     def _stepped_elsewhere(self) -> bool:
@@ -322,24 +362,8 @@ class _Judge:
             return False
         return kind is not Kind.STEP or (event.target is self.subject.optimizer) is mine
 
-    def _last(self, path: list[Fact], kind: Kind, *, mine: bool = True) -> int | None:
-        """The position on `path` of the last event of `kind` about the subject."""
-        for position in range(len(path) - 1, -1, -1):
-            if self._is(path[position], kind, mine):
-                return position
-        return None
-
-    def _beginning(self, path: list[Fact], position: int) -> int:
-        """Where the story of `position` begins: at the clear or backward pass before it."""
-        found = self._last(path[:position], Kind.BACKWARD)
-        return found if found is not None else position
-
     def _related(self, loop: Loop | None) -> tuple[Related, ...]:
-        found = evidence.related(self.effects, self.events, loop, self.subject.name)
-        if loop is None:
-            # Without a loop of its own, a case is about two calls in a row: what lies around is another story.
-            return tuple(item for item in found if item.event.kind is not Kind.CLEAR)
-        return found
+        return evidence.related(self.effects, self.events, loop, self.subject.name)
 
     def _case(
         self, violation: Violation, at: Happening, path: list[Fact], loop: Loop | None, facts: dict[str, str]

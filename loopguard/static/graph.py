@@ -60,6 +60,7 @@ class Loop:
     text: str
     batches: bool = False
     back_edge: bool = True
+    breaks: bool = False
     depth: int = 0
     assigned: set[str] = field(default_factory=set)
 

@@ -103,6 +103,8 @@ def merged(items: list[Value]) -> Value:
 def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
     """Let an assignment target stand for `value`, and end what was assumed of its old value."""
     loops = tuple(loop.number for loop in ctx.loops)
+    if isinstance(value, Tensor) and OPTIMIZER_NAME.search(text_of(target)):
+        value = _named_optimizer(value)
     if isinstance(value, Const):
         value = Const(value.value)  # a setting may be changed; only a literal in place is fixed
     if isinstance(target, cst.Name):
@@ -126,6 +128,12 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
         _unpack(ctx, target, value)
     elif isinstance(target, cst.StarredElement):
         bind(ctx, target.value, Thing(""))
+
+
+def _named_optimizer(value: Tensor) -> Thing:
+    """What is called an optimizer is no tensor, whatever the call that made it was given."""
+    held = tuple(source for source in value.sources if source.role is Role.MODULE)
+    return Thing("", Role.OPTIMIZER, holds=held or None, captured=tuple(value.sources), known=True)
 
 
 def _bind_element(ctx: Context, target: cst.Subscript, value: Value) -> None:

@@ -206,6 +206,19 @@ HARMFUL_CALL = re.compile(
 )
 """Names of functions that, where they cannot be read, may well run events on a module that they get."""
 
+COMPUTES = re.compile(
+    r"loss|criterion|forward|logits|model|^net|encode|decode|embed|preprocess|transform|augment|sigmoid|softmax|dist|mask",
+    re.IGNORECASE,
+)
+"""Names of methods that compute something from their arguments."""
+
+HARMLESS_RECEIVER = re.compile(
+    r"prof|env|bar|timer|meter|track|log|writer|sched|metric|accuracy|monitor|progress|wandb|console|rng|torch|random|"
+    r"dataset|loader|tokenizer|queue|buffer|memory|replay|sampler",
+    re.IGNORECASE,
+)
+"""What people call objects that have steps, updates and resets of their own, which touch no gradient."""
+
 HOOK_CALL = re.compile(
     r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE
 )

@@ -13,6 +13,7 @@ from loopguard.static.tensors import computed, detached
 from loopguard.static.values import (
     Bound,
     Class,
+    Const,
     FileValue,
     Function,
     Gradient,
@@ -76,6 +77,9 @@ def _thing_attribute(ctx: Context, owner: Thing, name: str) -> Value:
     if name == "data" and owner.role in (Role.OPAQUE, Role.DATA):
         return owner
     if owner.cls is not None:
+        declared = _declared(ctx, owner, name)
+        if declared is not None:
+            return declared
         found = find_method(owner.cls, name)
         if found is not None:
             function, is_property = found
@@ -83,6 +87,25 @@ def _thing_attribute(ctx: Context, owner: Thing, name: str) -> Value:
                 return ctx.call(ctx, Bound(function, owner), function.node)
             return Bound(function, owner)
     return owner.child(name)
+
+
+def _declared(ctx: Context, owner: Thing, name: str) -> Value | None:
+    """The attribute `name` that a class statement gives to its instances."""
+    assert owner.cls is not None
+    for item in mro(owner.cls):
+        if name in item.declared:
+            expression = item.declared[name]
+            value: Value = Thing(f"{owner.label}.{name}", parent=owner)
+            if expression is not None:
+                with ctx.values_only(), ctx.within(item.env, item.file):
+                    value = ctx.evaluate(ctx, expression)
+            if isinstance(value, Const):
+                return value
+            if isinstance(value, Thing) and not value.label:
+                value.label = f"{owner.label}.{name}"
+            owner.attrs[name] = value
+            return value
+    return None
 
 
 def find_method(cls: Class, name: str) -> tuple[Function, bool] | None:
@@ -141,6 +164,23 @@ def derives_from(cls: Class, *endings: str) -> bool:
         for base in bases_of(item):
             name = base.dotted if isinstance(base, Ref) else base.label if isinstance(base, Thing) else ""
             if name.rsplit(".", 1)[-1] in endings:
+                return True
+    return False
+
+
+def is_declared(cls: Class | None, name: str) -> bool:
+    """Whether a class statement gives its instances an attribute `name`."""
+    return cls is not None and any(name in item.declared for item in mro(cls))
+
+
+def is_module(cls: Class) -> bool:
+    """Whether objects of the class are modules."""
+    for item in mro(cls):
+        for base in bases_of(item):
+            name = base.dotted if isinstance(base, Ref) else base.label if isinstance(base, Thing) else ""
+            if name.startswith("torch.nn.") or name.rsplit(".", 1)[-1].endswith(
+                ("Module", "PreTrainedModel")
+            ):
                 return True
     return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import libcst as cst
 
@@ -88,7 +89,7 @@ def _gradient_method(ctx: Context, node: cst.Call, owner: Gradient, name: str, a
         return owner
     if name not in ("detach_", "requires_grad_"):
         ctx.emit(Kind.READ, node, owner.of)
-    return owner if name in ("detach", "data", "view", "clone", "to", "flatten") else Const(...)
+    return owner if name in ("detach", "data", "view", "clone", "to", "flatten") else Tensor()
 
 
 def _is_zero(value: Value) -> bool:
@@ -153,7 +154,7 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
     ):
         ctx.emit(Kind.SCHEDULE, node, thing)
         return Const(None)
-    if thing.role is Role.ENGINE or (thing.wrapped and thing.role in (Role.OPAQUE, Role.MODULE)):
+    if thing.role is Role.ENGINE or (thing.backs and thing.role in (Role.OPAQUE, Role.MODULE)):
         thing.role = Role.ENGINE
         thing.clears_itself = True
         ctx.emit(Kind.STEP, node, thing, clears_itself=True)
@@ -221,6 +222,10 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
             return Const(None)
     first = arguments.get(0, "loss", "gradient")
     loss = provenance(owner)
+    inputs = arguments.keywords.get("inputs")
+    if inputs is not None:
+        deposit(ctx, node, replace(provenance(inputs), ancestors=loss.ancestors, born=loss.born))
+        return Const(None)
     if (
         isinstance(owner, Thing)
         and first is not None
@@ -236,7 +241,7 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
         ) or (owner.role is Role.OPAQUE and not owner.captured):
             loss = provenance(first)
         if owner.role in (Role.OPAQUE, Role.MODULE):
-            owner.wrapped = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
+            owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
     elif isinstance(owner, Group):
         loss = provenance(owner)
     deposit(ctx, node, loss)
@@ -247,11 +252,13 @@ def deposit(ctx: Context, node: cst.CSTNode, loss: Tensor) -> None:
     """Emit a backward pass from `loss`."""
     if loss.graph is Attachment.NO and loss.cut and not ctx.silent:
         ctx.note(losses.Mistake.NO_GRAPH, node, _receiver(node), how=loss.cut)
-    event = ctx.emit(Kind.BACKWARD, node, loss=loss)
+        ctx.emit(Kind.UNKNOWN, node, None)
+        return
+    event = ctx.emit(Kind.BACKWARD, node, loss=loss, via=ctx.accumulating)
     loops = tuple(loop.number for loop in ctx.loops)
     if event is not None and len(loss.born) > len(loops) and loss.born[: len(loops)] == loops:
         left = ctx.graph.loops[loss.born[len(loops)]]
-        if left.batches and not loss.carried:
+        if left.batches and not left.breaks and not loss.carried:
             ctx.note(losses.Mistake.LAST_ONLY, node, _receiver(node), loop=left.text)
 
 

@@ -84,7 +84,9 @@ def _collect(
 ) -> None:
     definitions = [(name, value.node)]
     if isinstance(value, Class):
-        definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
+        definitions += [
+            (method, node) for method, node in value.methods.items() if not method.startswith("__")
+        ]
     for called, node in definitions:
         text = file.tree.source(node)
         if events.search(text) is not None:

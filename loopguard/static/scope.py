@@ -151,7 +151,19 @@ def class_of(node: cst.ClassDef, env: Env, file: File) -> Class:
     methods = {
         item.name.value: item for item in _definitions(node.body.body) if isinstance(item, cst.FunctionDef)
     }
-    return Class(node.name.value, node, env, file, methods=methods)
+    return Class(node.name.value, node, env, file, methods=methods, declared=_declared(node))
+
+
+def _declared(node: cst.ClassDef) -> dict[str, cst.BaseExpression | None]:
+    """The plain names that the body of a class assigns to or annotates."""
+    found: dict[str, cst.BaseExpression | None] = {}
+    for line in node.body.body:
+        for small in line.body if isinstance(line, cst.SimpleStatementLine) else ():
+            if isinstance(small, cst.AnnAssign) and isinstance(small.target, cst.Name):
+                found[small.target.value] = small.value
+            elif isinstance(small, cst.Assign) and isinstance(small.targets[0].target, cst.Name):
+                found[small.targets[0].target.value] = small.value
+    return found
 
 
 def _definitions(body: object) -> Iterator[cst.CSTNode]:

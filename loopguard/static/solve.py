@@ -1,4 +1,4 @@
-"""The worklist: every belief about a subject that some feasible path leads to, with that path.
+"""The worklist: what follows from an event, along every feasible path, with the path as evidence.
 
 A *belief* is the set of states that the subject may be in at one point of one path: one state where everything on the way
 was sure, several where it was not. A mistake is reported only if every state of the belief makes one. Beliefs are kept
@@ -7,12 +7,12 @@ apart by the assumptions of their paths, so that two tests of one condition are 
 
 from __future__ import annotations
 
-import re
-from collections import Counter, deque
+
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from loopguard.lifecycles.gradient import TRANSITIONS, Mistake, State
+from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
 from loopguard.static.conditions import decide
 from loopguard.static.effects import Effect, Effects
 from loopguard.static.graph import Assumption, FlowGraph, Node
@@ -22,10 +22,7 @@ Belief = frozenset[State]
 UNKNOWN: Belief = frozenset(State)
 MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
-MAX_PATHS = 8
 
-_ATOM = re.compile(r" (?:and|or) ")
-_COMPARED = re.compile(r" (?:==|is|in|<|>|!=|is not|not in|<=|>=) ")
 _GRAVITY = (Mistake.STALE_STEP, Mistake.MIXED_STEP, Mistake.REPEATED_STEP, Mistake.EMPTY_STEP, Mistake.UNUSED)
 
 
@@ -57,11 +54,12 @@ class Violation:
 
 
 @dataclass(slots=True)
-class Solution:
-    """What a solve found: violations, and every belief that arrives at a node with an effect."""
+class Story:
+    """What follows from one event: the mistakes at the ends of its paths, and the beliefs that arrive at each node."""
 
+    start: int
     violations: list[Violation]
-    beliefs: dict[int, set[Belief]]
+    arrivals: dict[int, set[Belief]]
 
 
 def after(belief: Belief, effect: Effect) -> tuple[Belief, Mistake | None]:
@@ -81,35 +79,44 @@ def after(belief: Belief, effect: Effect) -> tuple[Belief, Mistake | None]:
     return states, next(mistake for mistake in _GRAVITY if mistake in mistakes)
 
 
-def solve(graph: FlowGraph, effects: Effects) -> Solution:
-    """Run the gradient lifecycle of one subject over every feasible path of `graph`."""
-    worth = _conditions_worth_keeping(graph, effects)
-    start = Fact(0, UNKNOWN, frozenset(), None)
-    todo = deque([start])
-    seen = {(start.node, start.belief, start.assumptions)}
-    solution = Solution([], {})
-    counts: Counter[tuple[int, Mistake]] = Counter()
+def tell(graph: FlowGraph, effects: Effects, start: int, belief: Belief) -> Story:
+    """Follow every feasible path from the event at node `start`, which finds the subject as `belief` says.
+
+    A path ends where the state is decided anew: at a sure step or clear, which begins a story of its own, and where
+    nothing is known any more. So each story is short, and tells of a mistake from its cause to its effect.
+    """
+    worth = effects.worth
+    story = Story(start, [], {})
+    event = graph.nodes[start].event
+    assert event is not None
+    given = frozenset(guard for guard in event.guards if guard.condition.key in worth)
+    first = Fact(start, belief, given, None)
+    todo = deque([first])
+    seen = {(first.node, first.belief, first.assumptions)}
     while todo:
         fact = todo.popleft()
         node = graph.nodes[fact.node]
-        belief = fact.belief
+        belief, over = fact.belief, False
         for effect in effects.of.get(fact.node, ()):
-            solution.beliefs.setdefault(fact.node, set()).add(belief)
+            if fact is not first:
+                story.arrivals.setdefault(fact.node, set()).add(belief)
             belief, mistake = after(belief, effect)
-            if mistake is not None and counts[fact.node, mistake] < MAX_PATHS:
-                counts[fact.node, mistake] += 1
-                solution.violations.append(Violation(mistake, fact))
+            if mistake is not None and fact is not first:
+                story.violations.append(Violation(mistake, fact))
+            over = over or (effect.sure and effect.action in (Action.STEP, Action.CLEAR))
+        if belief == UNKNOWN or (over and fact is not first):
+            continue
         assumptions = _kept(node, fact.assumptions)
         for target, further in _successors(node, assumptions, worth):
             if len(further) > MAX_ASSUMPTIONS:
-                belief, further = UNKNOWN, frozenset()
+                continue
             key = (target, belief, further)
             if key not in seen:
                 seen.add(key)
                 todo.append(Fact(target, belief, further, fact))
         if len(seen) > MAX_FACTS:
-            return Solution([], {})
-    return solution
+            return Story(start, [], {})
+    return story
 
 
 def _kept(node: Node, assumptions: frozenset[Assumption]) -> frozenset[Assumption]:
@@ -134,24 +141,3 @@ def _successors(
             yield target, assumptions | {assumption} if keep else assumptions
         elif known is assumption.truth:
             yield target, assumptions
-
-
-def _conditions_worth_keeping(graph: FlowGraph, effects: Effects) -> frozenset[str]:
-    """The conditions that stand over events about the subject in two places or more: only those correlate anything."""
-    places: dict[str, set[int]] = {}
-    for number in effects.of:
-        event = graph.nodes[number].event
-        for guard in event.guards if event is not None else ():
-            for text in _ATOM.split(guard.condition.text):
-                name = text.strip("() ").removeprefix("not ")
-                places.setdefault(name, set()).add(id(guard))
-                places.setdefault(_COMPARED.split(name)[0], set()).add(id(guard))
-    often = {text for text, guards in places.items() if len(guards) > 1}
-    return frozenset(
-        key
-        for node in graph.nodes
-        for _, item in node.successors
-        if item is not None
-        for key in (item.condition.key, item.condition.subject)
-        if key and key.split("@")[0] in often
-    )

@@ -90,6 +90,8 @@ def _assert(ctx: Context, node: cst.Assert) -> None:
 def _break(ctx: Context, node: cst.Break) -> None:
     if ctx.jumps:
         ctx.jumps[-1].breaks += ctx.graph.frontier
+        if ctx.loops:
+            ctx.loops[-1].breaks = True
     _stop(ctx)
 
 
@@ -256,7 +258,10 @@ def _try(ctx: Context, node: cst.Try | cst.TryStar) -> None:
         ctx.emit(Kind.UNKNOWN, node, None)
         if handler.name is not None:
             iteration.bind(ctx, handler.name.name, Thing(""))
+        text = f"{text_of(handler.type)} is raised" if handler.type is not None else "an exception is raised"
+        ctx.guards.append(Assumption(Condition(text, text, frozenset(), text), True))
         run(ctx, handler.body)
+        ctx.guards.pop()
         after = [*after, *graph.frontier]
     ctx.env.variables = variables
     graph.frontier = after

@@ -6,6 +6,8 @@ the same code generation once with a state that only counts, and keeps the few k
 
 from __future__ import annotations
 
+import ast
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
@@ -30,6 +32,20 @@ class SyntaxProblem(Exception):
     def __init__(self, row: int, column: int, reason: str) -> None:
         super().__init__(reason)
         self.row, self.column, self.reason = row, column, reason
+
+
+def _problem(text: str, error: cst.ParserSyntaxError) -> SyntaxProblem:
+    """Where and why a text cannot be parsed. Python's own parser says it better, if it agrees."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as found:
+        return SyntaxProblem(found.lineno or 1, found.offset or 1, found.msg)
+    except (ValueError, RecursionError, MemoryError):
+        pass  # then libcst's word is all there is
+    reason = error.message.removeprefix("parser error: ").strip()
+    return SyntaxProblem(error.raw_line, error.raw_column + 1, reason)
 
 
 class _Counter(CodegenState):
@@ -80,8 +96,7 @@ class Tree:
         try:
             self.module = cst.parse_module(text)
         except cst.ParserSyntaxError as error:
-            reason = error.message.removeprefix("parser error: ").strip()
-            raise SyntaxProblem(error.raw_line, error.raw_column + 1, reason) from None
+            raise _problem(text, error) from None
         except RecursionError:
             raise SyntaxProblem(1, 1, "nested too deeply") from None
         self.lines = text.split("\n")
@@ -105,7 +120,18 @@ class Tree:
 
 _EMPTY = cst.Module(body=[])
 
-_NO_CHILDREN = ("whitespace", "leading_lines", "header", "footer", "comma", "dot", "semicolon", "lpar", "rpar", "lines_after")
+_NO_CHILDREN = (
+    "whitespace",
+    "leading_lines",
+    "header",
+    "footer",
+    "comma",
+    "dot",
+    "semicolon",
+    "lpar",
+    "rpar",
+    "lines_after",
+)
 _CACHE = 1 << 15
 
 
@@ -122,7 +148,9 @@ def text_of(node: cst.CSTNode) -> str:
 @lru_cache(maxsize=None)
 def _fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     return tuple(
-        name for name in kind.__dataclass_fields__ if not name.startswith(_NO_CHILDREN) and name != "__weakref__"
+        name
+        for name in kind.__dataclass_fields__
+        if not name.startswith(_NO_CHILDREN) and name != "__weakref__"
     )
 
 

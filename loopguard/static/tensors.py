@@ -10,10 +10,8 @@ from loopguard.static.values import (
     Attachment,
     Const,
     Counter,
-    Gradient,
     Group,
     Params,
-    Ref,
     Role,
     Table,
     Tensor,
@@ -51,8 +49,6 @@ def provenance(value: Value | None) -> Tensor:
         return _merge([provenance(item) for item in value.items.values()])
     if isinstance(value, Params):
         return Tensor(frozenset(value.of), complete=value.complete)
-    if isinstance(value, Gradient | Ref):
-        return Tensor(complete=isinstance(value, Gradient), graph=Attachment.MAYBE)
     return Tensor()
 
 

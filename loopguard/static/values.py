@@ -48,12 +48,14 @@ class Thing(Value):
 
     `label` is how the user writes it. `holds` are the modules (or single tensors) whose parameters an optimizer
     was built over, None if that is unknown. `captured` are the things that it was built from, and may contain.
-    `known` says that the object's construction was seen, so that two known things are two objects.
+    `wrapped` optimizers were given to a library that decides when they step, and `backs` says that the object has been
+    seen to run backward passes itself, as an engine does. `known` says that the object's construction was seen, so that two known things are two objects.
     """
 
     __slots__ = (
         "attrs",
         "averages",
+        "backs",
         "captured",
         "clears_itself",
         "cls",
@@ -92,6 +94,7 @@ class Thing(Value):
         self.attrs: dict[str, Value] = {}
         self.toggled = False
         self.wrapped = False
+        self.backs = False
         self.clears_itself = False
         self.averages: bool | None = None
 
@@ -230,6 +233,7 @@ class Class(Value):
     file: File
     bases: list[Value] = field(default_factory=list)
     methods: dict[str, cst.FunctionDef] = field(default_factory=dict)
+    declared: dict[str, cst.BaseExpression | None] = field(default_factory=dict)
     template: Thing | None = None
 
 
