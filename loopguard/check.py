@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from loopguard.errors import SourceError
+from loopguard.errors import LoopguardError, SourceError
 from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
 
@@ -99,7 +99,7 @@ class Checker:
             return
         try:
             self._analyse(data, path, file, candidate)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, LoopguardError):
             raise
         # A panic of libcst's native parser is no Exception. One bad file must not hide what the others hold.
         except BaseException as error:

@@ -81,7 +81,7 @@ def app() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    # Syntax trees are many objects and little garbage: with the default threshold a sixth of the time is lost.
+    # Syntax trees are many objects and little garbage: the default threshold costs a sixth of the time.
     gc.set_threshold(50_000, 20, 50)
     for stream in (sys.stdout, sys.stderr):
         # Source lines and file names may hold what the terminal's encoding does not.

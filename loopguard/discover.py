@@ -29,7 +29,7 @@ def discover(paths: Sequence[Path], resolver: Resolver, warn: Callable[[str], No
             path.stat()
         except OSError as error:
             raise UsageError(f"{given}: {error.strerror}{_near(given)}") from None
-        if resolver.top.force_exclude and _excluded_with_parents(path, resolver):
+        if resolver.top.force_exclude and excluded(path, resolver):
             continue
         found.update(dict.fromkeys(walk.below(path) if path.is_dir() else [path]))
     return sorted(found)
@@ -41,46 +41,42 @@ class _Walk:
     def __init__(self, resolver: Resolver, warn: Callable[[str], None]) -> None:
         self._resolver = resolver
         self._warn = warn
-        self._entered: set[tuple[int, int]] = set()
-        self._links: list[tuple[Path, list[Globs]]] = []
 
     def below(self, top: Path) -> Iterator[Path]:
-        """The files below the directory `top`."""
-        patterns = [globs.sparing(str(top)) for globs in _ignored_above(top)]
-        self._entered.clear()
-        yield from self._enter(top, patterns, top)
+        """The files below the directory `top`, in no order."""
+        entered: set[tuple[int, int]] = set()
+        directories = [(top, [globs.sparing(str(top)) for globs in _ignored_above(top)])]
         # Links to directories come last: a file is reported by its own path where it has one in the tree.
-        while self._links:
-            link, inherited = self._links.pop(0)
-            yield from self._enter(link, inherited, top)
+        links: list[tuple[Path, list[Globs]]] = []
+        while directories or links:
+            directory, inherited = (directories or links).pop()
+            settings = self._resolver.settings(directory)
+            ignored = [*inherited, *_ignore_file(directory)] if settings.respect_gitignore else []
+            excludes = [globs.sparing(str(top)) for globs in settings.excludes]
+            for entry in self._entries(directory, entered):
+                is_directory = _true(entry.is_dir)
+                if not is_directory and not (entry.name.endswith(SUFFIXES) and _true(entry.is_file)):
+                    continue
+                if _excluded(entry.name, entry.path, is_directory, settings, excludes):
+                    continue
+                if _ignored(entry.path, is_directory, ignored):
+                    continue
+                if is_directory:
+                    (links if entry.is_symlink() else directories).append((Path(entry.path), ignored))
+                else:
+                    yield Path(entry.path)
 
-    def _enter(self, directory: Path, inherited: list[Globs], top: Path) -> Iterator[Path]:
+    def _entries(self, directory: Path, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
+        """What is in a directory; nothing if it was entered before."""
         try:
             status = directory.stat()
-            entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
+            identity = (status.st_dev, status.st_ino)
+            entries = [] if identity in entered else list(os.scandir(directory))
         except OSError as error:
             self._warn(f"{shown(directory)}: cannot be read: {error.strerror}")
-            return
-        if (status.st_dev, status.st_ino) in self._entered:
-            return
-        self._entered.add((status.st_dev, status.st_ino))
-        settings = self._resolver.settings(directory)
-        excludes = [globs.sparing(str(top)) for globs in settings.excludes]
-        ignored = [*inherited, *_ignore_file(directory)] if settings.respect_gitignore else []
-        for entry in entries:
-            is_directory = _true(entry.is_dir)
-            if not is_directory and not (entry.name.endswith(SUFFIXES) and _true(entry.is_file)):
-                continue
-            if _excluded(entry.name, entry.path, is_directory, settings, excludes):
-                continue
-            if _ignored(entry.path, is_directory, ignored):
-                continue
-            if not is_directory:
-                yield Path(entry.path)
-            elif entry.is_symlink():
-                self._links.append((Path(entry.path), ignored))
-            else:
-                yield from self._enter(Path(entry.path), ignored, top)
+            return []
+        entered.add(identity)
+        return entries
 
 
 def _true(question: Callable[[], bool]) -> bool:
@@ -97,8 +93,8 @@ def _excluded(name: str, path: str, directory: bool, settings: Settings, exclude
     return any(globs.verdict(path, directory) for globs in excludes)
 
 
-def _excluded_with_parents(path: Path, resolver: Resolver) -> bool:
-    """Whether `path` or a directory above it, within the project, is excluded."""
+def excluded(path: Path, resolver: Resolver) -> bool:
+    """Whether `path` (absolute) or a directory above it, within the project, is excluded."""
     settings = resolver.settings(path if path.is_dir() else path.parent)
     for one in (path, *path.parents):
         if one == settings.root:

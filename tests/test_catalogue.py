@@ -171,11 +171,11 @@ def test_a_package_without_rules_says_so(place: Path) -> None:
     shutil.copytree(
         ROOT / "loopguard", place / "loopguard", ignore=shutil.ignore_patterns("__pycache__", "rules")
     )
-    result = python(place, "-m", "loopguard", "rule", "--all", PYTHONPATH=str(place))
-    assert (result.returncode, result.stderr) == (
-        2,
-        "loopguard: error: no such folder of rules: loopguard/rules\n",
-    )
+    (place / "train.py").write_text(BROKEN)
+    for arguments in (["rule", "--all"], ["check", "train.py"]):
+        result = python(place, "-m", "loopguard", *arguments, PYTHONPATH=str(place))
+        assert result.returncode == 2
+        assert result.stderr == "loopguard: error: no such folder of rules: loopguard/rules\n"
 
 
 @pytest.mark.parametrize("key", ["LG101", "missing-zero-grad"])

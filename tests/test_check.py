@@ -77,6 +77,11 @@ def test_a_case_that_no_rule_explains_is_not_shown(run: Run, write, monkeypatch:
     assert run("check").exit_code == 0
 
 
+def test_a_huge_file_is_checked(run: Run, write) -> None:
+    write("x.py", "x = 0\n" * 50_000 + BROKEN)
+    assert places(run("check", "--output-format", "concise")) == ["x.py:50011:5: LG101"]
+
+
 def test_an_unreadable_file_is_a_finding(run: Run, write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("a.py")
     write("b.py")

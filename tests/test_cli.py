@@ -197,6 +197,12 @@ def test_stdin_filename_is_the_path_shown_and_configured(run: Run, write) -> Non
     assert result.stdout.startswith("x.py:11:5: LG101 ")
 
 
+def test_force_exclude_leaves_out_what_stdin_is_called(run: Run) -> None:
+    arguments = ("check", "-", "--stdin-filename", "dist/x.py")
+    assert run(*arguments, input=BROKEN).exit_code == 1
+    assert run(*arguments, "--force-exclude", input=BROKEN).exit_code == 0
+
+
 def test_help_names_the_commands(run: Run) -> None:
     result = run("--help")
     assert result.exit_code == 0
@@ -245,6 +251,13 @@ def test_a_reader_that_leaves_early_is_no_error(place: Path) -> None:
     result = python(place, "-c", command)
     assert result.stdout.startswith("LG101")
     assert result.stderr == ""
+
+
+def test_a_file_name_that_is_not_text_is_shown_escaped(place: Path) -> None:
+    with open(os.fsencode(place) + b"/x\xff.py", "w", encoding="utf-8") as file:  # noqa: PTH123 -- bytes
+        file.write(BROKEN)
+    result = python(place, "-m", "loopguard", "check", "--output-format", "concise")
+    assert result.stdout.startswith("x\\udcff.py:11:5: LG101")
 
 
 def test_a_terminal_that_cannot_show_a_character_gets_it_escaped(place: Path) -> None:

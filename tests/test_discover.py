@@ -162,6 +162,20 @@ def test_a_linked_directory_outside_is_followed(files, write, place: Path, tmp_p
     assert files() == ["link/a.py"]
 
 
+def test_a_tree_may_be_deeper_than_the_stack(files, place: Path) -> None:
+    deep = "/".join("d" * 1100)
+    (place / deep).mkdir(parents=True)
+    file = place / deep / "a.py"
+    file.touch()
+    (place / "b.py").touch()
+    try:
+        assert files() == ["b.py", f"{deep}/a.py"]
+    finally:
+        # What removes temporary directories afterwards does it by recursion.
+        file.unlink()
+        os.removedirs(file.parent)
+
+
 def test_a_directory_that_cannot_be_read_is_a_warning(
     run: Run, write, monkeypatch: pytest.MonkeyPatch
 ) -> None:

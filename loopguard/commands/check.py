@@ -15,7 +15,7 @@ import click
 from loopguard.check import Checker, Report
 from loopguard.cli import REPORT_IT
 from loopguard.config import FORMATS, Options
-from loopguard.discover import discover
+from loopguard.discover import discover, excluded
 from loopguard.errors import UsageError
 from loopguard.paths import absolute, shown
 from loopguard.report.progress import progress
@@ -74,6 +74,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         raise UsageError("--stdin-filename goes with `-` (stdin)")
     if stdin:
         files = [absolute(options["stdin_filename"])] if options["stdin_filename"] else []
+        if files and resolver.top.force_exclude and excluded(files[0], resolver):
+            return 0
     else:
         files = discover([Path(path) for path in paths or (".",)], resolver, _warn)
     checker = Checker(resolver, _roots(resolver, paths))

@@ -62,7 +62,7 @@ TRANSITIONS: dict[tuple[State, Action], tuple[State, Mistake | None]] = {
     (_S.FRESH, _A.CLEAR): (_S.CLEAN, _M.UNUSED),
     (_S.SPENT, _A.CLEAR): (_S.CLEAN, None),
     (_S.STALE, _A.CLEAR): (_S.CLEAN, None),
-    (_S.SHARED, _A.CLEAR): (_S.CLEAN, None),
+    (_S.SHARED, _A.CLEAR): (_S.CLEAN, _M.UNUSED),
     (_S.MIXED, _A.CLEAR): (_S.CLEAN, None),
     (_S.CLEAN, _A.STEP): (_S.CLEAN, _M.EMPTY_STEP),
     (_S.FRESH, _A.STEP): (_S.SPENT, None),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind
+from loopguard.lifecycles import loss
 from loopguard.lifecycles import source as text_mistakes
 from loopguard.static.context import Context
 from loopguard.static.families import is_pytorch
@@ -62,7 +63,12 @@ def _lowerings(file: File) -> Iterator[Context]:
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:
-    yield from noted_cases(file, ctx)
-    yield from gradient_cases(file, ctx.graph)
+    cases = list(gradient_cases(file, ctx.graph))
+    late = any(case.facts.get("order") == "backward after loop" for case in cases)
+    # A loop that steps, with its backward pass behind it, is told at the step.
+    yield from (
+        case for case in noted_cases(file, ctx) if not (late and case.mistake is loss.Mistake.LAST_ONLY)
+    )
+    yield from cases
     yield from window_cases(file, ctx.graph)
     yield from retained_cases(file, ctx)

@@ -11,7 +11,7 @@ from loopguard.lifecycles import source
 from loopguard.static import iteration, recognise
 from loopguard.static.context import Context
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
-from loopguard.static.syntax import children_of, text_of
+from loopguard.static.syntax import children_of, descendants, text_of
 from loopguard.static.tensors import computed, provenance
 from loopguard.static.values import (
     Const,
@@ -140,7 +140,8 @@ def assign_augmented(ctx: Context, node: cst.AugAssign) -> None:
         ctx.emit(Kind.CLEAR if zero else Kind.READ, node, old.of)
         return
     scales = isinstance(node.operator, cst.DivideAssign | cst.MultiplyAssign)
-    _rebind(ctx, node.target, _combined(ctx, old, value, divided=scales))
+    divisor = text_of(node.value) if isinstance(node.operator, cst.DivideAssign) else ""
+    _rebind(ctx, node.target, _combined(ctx, old, value, divided=scales, divisor=divisor))
 
 
 def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cst.BaseExpression) -> None:
@@ -152,6 +153,10 @@ def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cs
     result = _combined(ctx, old, value)
     if isinstance(old, Group | Params | Table):
         _rebind(ctx, target, result)
+        return
+    if isinstance(old, Counter):
+        one = isinstance(value, Const) and value.value == 1
+        _rebind(ctx, target, Counter(old.start + 1 if one and old.start is not None else None))
         return
     storage = ""
     outside = True
@@ -167,7 +172,7 @@ def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cs
     _rebind(ctx, target, result)
 
 
-def _combined(ctx: Context, old: Value, value: Value, *, divided: bool = False) -> Value:
+def _combined(ctx: Context, old: Value, value: Value, *, divided: bool = False, divisor: str = "") -> Value:
     if isinstance(old, Params) and isinstance(value, Params):
         return Params((*old.of, *value.of), True, old.complete and value.complete)
     if isinstance(old, Group) and isinstance(value, Group):
@@ -176,7 +181,7 @@ def _combined(ctx: Context, old: Value, value: Value, *, divided: bool = False) 
         return Group([*old.items, value], True)
     if isinstance(old, Const | Counter) and isinstance(value, Const | Counter):
         return Const(...)
-    return computed(ctx, [old, value], divided=divided)
+    return computed(ctx, [old, value], divided=divided, divisor=divisor)
 
 
 def _rebind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
@@ -217,6 +222,20 @@ def uncalled(ctx: Context, node: cst.Attribute) -> bool:
         owner.role = Role.OPTIMIZER
         ctx.emit(Kind.STEP, node, owner, clears_itself=owner.clears_itself)
     return True
+
+
+@lru_cache(maxsize=1 << 12)
+def counters_in(body: cst.BaseSuite) -> frozenset[str]:
+    """The plain names that a block does nothing to but count up by one."""
+    counted: set[str] = set()
+    others: set[str] = set()
+    for node in descendants(body):
+        if isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
+            one = isinstance(node.operator, cst.AddAssign) and text_of(node.value) == "1"
+            (counted if one else others).add(node.target.value)
+        elif isinstance(node, cst.AssignTarget | cst.AnnAssign) and isinstance(node.target, cst.Name):
+            others.add(node.target.value)
+    return frozenset(counted - others)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -28,7 +28,7 @@ from loopguard.static.library import (
 from loopguard.static.objects import attribute_of, bases_of, find_method, has_unread_base, is_declared
 from loopguard.static.relevance import is_relevant
 from loopguard.static.syntax import text_of
-from loopguard.static.tensors import computed, join
+from loopguard.static.tensors import computed, detached, join
 from loopguard.static.values import (
     Bound,
     Class,
@@ -128,7 +128,8 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     function = callee.function if isinstance(callee, Bound) else callee
     receiver = callee.self if isinstance(callee, Bound) else None
     definition = function.node
-    relevant = is_relevant(function.file, definition)
+    # What a constructor is given may be anything, and is kept for later.
+    relevant = is_relevant(function.file, definition) or _name_of(definition) == "__init__"
     ctx.lowered_calls += 1
     if (
         ctx.lowered_calls > MAX_CALLS
@@ -139,7 +140,10 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         if relevant:
             _escape(ctx, node, [*arguments.values, receiver])
         return Thing("")
-    if not relevant and not isinstance(definition, cst.Lambda):
+    if not relevant and isinstance(definition, cst.FunctionDef):
+        mode = _decorated_grad_mode(definition)
+        if mode:
+            return detached(ctx, Const(...), mode)
         return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
     frame = arguments.bind_to(ctx, function, receiver)
     ctx.active.append(definition)

@@ -79,10 +79,23 @@ class Effects:
         """How much of the subject a clear or step touches."""
         return touches(event.target, self.subject.optimizer, self.subject.part)
 
+    def relation_to_all(self, event: Happening) -> Relation:
+        """How much of everything that the optimizer holds a clear or step touches."""
+        optimizer = self.subject.optimizer
+        found = {touches(event.target, optimizer, part) for part in optimizer.holds or (None,)}
+        if len(found) == 1:
+            return found.pop()
+        if found <= {Relation.WHOLE, Relation.PART, Relation.OTHER}:
+            return Relation.PART
+        return Relation.UNKNOWN
+
     def _effects(self, event: Happening) -> tuple[Effect, ...]:
         optimizer, part = self.subject.optimizer, self.subject.part
         if event.kind is Kind.CLEAR:
-            return _when(self.relation(event), Action.CLEAR, event.maybe)
+            relation = self.relation(event)
+            if relation is Relation.PART and part is not None and _has_more(part, event):
+                return ()  # the other parameters stay as they are
+            return _when(relation, Action.CLEAR, event.maybe)
         if event.kind is Kind.BACKWARD:
             return self._backward(event)
         if event.kind is Kind.STEP:
@@ -143,6 +156,15 @@ class Effects:
             for event in self._events
             if event.kind is Kind.BACKWARD
         )
+
+
+def _has_more(part: Thing, event: Happening) -> bool:
+    """Whether a module surely has parameters beside those of the submodule that is cleared."""
+    children = [
+        thing for value in part.attrs.values() for thing in things_in(value) if thing.role is Role.MODULE
+    ]
+    cleared = [thing for thing in things_in(event.target) if part in thing.owners() or thing in part.parts()]
+    return bool(cleared) and (len(set(children) - set(cleared)) > 0 or len(part.captured) > 1)
 
 
 def _when(relation: Relation, action: Action, maybe: bool) -> tuple[Effect, ...]:

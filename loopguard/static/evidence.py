@@ -57,7 +57,7 @@ def related(
             given = effects.of.get(event.number, ())
             relation = Relation.OTHER if not given else Relation.WHOLE if given[0].sure else Relation.UNKNOWN
         else:
-            relation = effects.relation(event)
+            relation = effects.relation_to_all(event)
         reach = Reach.INSIDE if loop is not None and loop in event.loops else Reach.OUTSIDE
         found.append(Related(event_of(event, name), relation, reach))
     return tuple(found)

@@ -106,7 +106,8 @@ def _binary(ctx: Context, node: cst.BinaryOperation) -> Value:
         return Const(...)
     if isinstance(left, Counter | Const) and isinstance(right, Counter | Const):
         return Test(node, ctx.env)
-    return computed(ctx, [left, right], divided=scales)
+    divisor = text_of(node.right) if isinstance(node.operator, cst.Divide) else ""
+    return computed(ctx, [left, right], divided=scales, divisor=divisor)
 
 
 def _unary(ctx: Context, node: cst.UnaryOperation) -> Value:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from loopguard.case import Case
-from loopguard.events import Kind, Related, Relation
+from loopguard.events import Kind, Relation
 from loopguard.lifecycles import gradient, window
 from loopguard.lifecycles.gradient import Action, State
 from loopguard.static import evidence
@@ -21,6 +22,10 @@ def gradient_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases that the gradient lifecycle of each optimizer on `graph` gives."""
     for subject in subjects_of(graph):
         yield from _Judge(file, graph, subject).cases()
+
+
+_DATA = re.compile(r"\.item\(|isnan|isfinite|isinf")
+"""Conditions on the numbers of a batch: they may come out either way in any iteration."""
 
 
 class _Judge:
@@ -46,13 +51,15 @@ class _Judge:
             gradient.Mistake.MIXED_STEP: self._mixed,
             gradient.Mistake.UNUSED: self._unused,
         }
-        done: set[tuple[int, object]] = set()
+        found: dict[tuple[int, gradient.Mistake], Case] = {}
         for violation in self._violations():
-            if (violation.fact.node, violation.mistake) in done:
-                continue
-            case = judges[violation.mistake](violation)
+            key = violation.fact.node, violation.mistake
+            case = judges[violation.mistake](violation) if key not in found else None
             if case is not None:
-                done.add((violation.fact.node, violation.mistake))
+                found[key] = case
+        for (node, mistake), case in found.items():
+            # Gradients of an earlier step outweigh those of another loss.
+            if mistake is not gradient.Mistake.MIXED_STEP or (node, gradient.Mistake.STALE_STEP) not in found:
                 yield case
 
     def _found_by(self, event: Happening) -> Belief | None:
@@ -92,6 +99,10 @@ class _Judge:
         if inside and not self._skips(skipped, [*steps, *backwards], loop):
             return None
         facts = {"loop": loop.text}
+        gates = [_window_gate(item, loop) for item in inside]
+        outside = [item for item in steps if not _guard_keys(item, loop)]
+        if inside and outside and all(gate is not None for gate in gates):
+            return self._step_outside(path, outside[-1], loop, gates[0])
         if inside:
             facts["path"] = ", ".join(
                 sorted({str(Assumption(guard.condition, not guard.truth)) for guard in skipped})
@@ -100,6 +111,22 @@ class _Judge:
         if wrong is not None:
             facts["wrong_target"] = wrong
         return self._case(violation, event, path, loop, facts)
+
+    def _step_outside(
+        self, path: list[Fact], step: Happening, loop: Loop, gate: Assumption | None
+    ) -> Case | None:
+        """A window whose clear is gated, and whose step is not."""
+        assert gate is not None
+        if gate.condition.gate is None:
+            return None
+        return Case(
+            window.Mistake.STEP_OUTSIDE,
+            self.subject.name,
+            evidence.event_of(step, self.subject.name, evidence.place_in(self.file, step.site)),
+            evidence.trail(self.graph, self.effects, path, loop, self.subject.name),
+            evidence.related(self.effects, self.events, loop, self.subject.name),
+            {"loop": loop.text, "window": gate.condition.text, "size": gate.condition.gate.size},
+        )
 
     def _stale_within_iteration(
         self, violation: Violation, path: list[Fact], steps: list[Happening], clears: list[Happening]
@@ -127,7 +154,7 @@ class _Judge:
         for guard in skipped:
             condition = guard.condition
             stable = condition.names.isdisjoint(loop.assigned) and not condition.volatile
-            if not stable and condition.gate is None:
+            if not stable and condition.gate is None and not _DATA.search(condition.text):
                 return False
         return all(_guard_keys(item, loop) <= keys for item in others)
 
@@ -143,7 +170,7 @@ class _Judge:
         for item in self.events:
             if item.kind is not Kind.CLEAR or loop not in item.loops:
                 continue
-            relation = self.effects.relation(item)
+            relation = self.effects.relation_to_all(item)
             if relation is Relation.PART:
                 return evidence.short(item.text)
             if relation is Relation.OTHER and not any(
@@ -269,27 +296,37 @@ class _Judge:
             return None
         common = _common_loops([backward, clear])
         loop = evidence.last_loop_crossed(self.graph, path, common) or (common[-1] if common else None)
-        if loop is None:
+        if loop is None or self._uses_gradients(loop):
             return None
-        steps = [item for item in self.events if item.kind is Kind.STEP and self._may_step(item)]
-        inside = [item for item in steps if loop in item.loops]
-        if any(
-            item.kind in (Kind.READ, Kind.ASSIGN) and loop in item.loops and item.number in self.effects.of
+        # Steps of other loops beside this one are another story.
+        steps = [
+            item
             for item in self.events
-        ):
-            return None
+            if item.kind is Kind.STEP
+            and self._may_step(item)
+            and (loop in item.loops or item.loops == backward.loops[: len(item.loops)])
+        ]
+        inside = [item for item in steps if loop in item.loops]
         if inside:
             return self._window(violation, clear, backward, inside, path, loop)
         if clear.target is not self.subject.optimizer and not steps:
             return None  # a module's gradients may be wanted for something else than a step
         if not steps and (self._stepped_elsewhere() or self._escapes()):
             return None
-        if _guard_keys(backward, loop) or not _guard_keys(clear, loop) <= _guard_keys(backward, loop):
+        if not _guard_keys(clear, loop) <= _guard_keys(backward, loop):
             return None
-        if steps and not any(item.number > backward.number for item in steps):
+        later = [item for item in steps if item.number > backward.number]
+        if steps and not later:
             return None
-        case = self._case(violation, backward, path, loop, {"loop": loop.text})
-        return case
+        told = [item for item in self.events if item.kind is not Kind.STEP or item in steps]
+        return self._case(violation, backward, path, loop, {"loop": loop.text}, told)
+
+    def _uses_gradients(self, loop: Loop) -> bool:
+        """Whether the loop reads or sets gradients by hand, so that they serve without a step."""
+        return any(
+            item.kind in (Kind.READ, Kind.ASSIGN) and loop in item.loops and item.number in self.effects.of
+            for item in self.events
+        )
 
     def _may_step(self, item: Happening) -> bool:
         return any(thing is self.subject.optimizer for thing in things_in(item.target)) or (
@@ -326,14 +363,13 @@ class _Judge:
     ) -> Case | None:
         """A clear that empties the window before its step: the step is gated, the clear is not."""
         gates = [_window_gate(item, loop) for item in steps]
-        if any(gate is None for gate in gates) or _guard_keys(backward, loop):
+        if any(gate is None for gate in gates) or clear.loops != steps[0].loops:
             return None
         gate = gates[0]
         assert gate is not None
-        own = [guard for guard in clear.guards[loop.depth :] if guard.condition.key != SYNC]
-        if own or (
-            gate.condition.key == SYNC and clear.number > steps[-1].number and _window_gate(clear, loop)
-        ):
+        fed = _guard_keys(backward, loop)
+        own = _guard_keys(clear, loop) - {SYNC} - fed
+        if own or gate.condition.key in fed:
             return None
         found = gate.condition.gate
         facts = {
@@ -347,7 +383,7 @@ class _Judge:
             self.subject.name,
             evidence.event_of(clear, self.subject.name, evidence.place_in(self.file, clear.site)),
             fed_trail,
-            self._related(loop),
+            evidence.related(self.effects, self.events, loop, self.subject.name),
             facts,
         )
 
@@ -362,11 +398,14 @@ class _Judge:
             return False
         return kind is not Kind.STEP or (event.target is self.subject.optimizer) is mine
 
-    def _related(self, loop: Loop | None) -> tuple[Related, ...]:
-        return evidence.related(self.effects, self.events, loop, self.subject.name)
-
     def _case(
-        self, violation: Violation, at: Happening, path: list[Fact], loop: Loop | None, facts: dict[str, str]
+        self,
+        violation: Violation,
+        at: Happening,
+        path: list[Fact],
+        loop: Loop | None,
+        facts: dict[str, str],
+        told: Sequence[Happening] | None = None,
     ) -> Case:
         if loop is not None:
             facts = {"loop": loop.text, **facts}
@@ -375,7 +414,9 @@ class _Judge:
             self.subject.name,
             evidence.event_of(at, self.subject.name, evidence.place_in(self.file, at.site)),
             evidence.trail(self.graph, self.effects, path, loop, self.subject.name),
-            self._related(loop),
+            evidence.related(
+                self.effects, told if told is not None else self.events, loop, self.subject.name
+            ),
             facts,
         )
 

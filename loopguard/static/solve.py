@@ -23,8 +23,6 @@ UNKNOWN: Belief = frozenset(State)
 MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
 
-_GRAVITY = (Mistake.STALE_STEP, Mistake.MIXED_STEP, Mistake.REPEATED_STEP, Mistake.EMPTY_STEP, Mistake.UNUSED)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fact:
@@ -74,9 +72,10 @@ def after(belief: Belief, effect: Effect) -> tuple[Belief, Mistake | None]:
     if not effect.sure:
         return belief | states, None
     mistakes = {mistake for _, mistake in outcomes}
-    if None in mistakes:
-        return states, None
-    return states, next(mistake for mistake in _GRAVITY if mistake in mistakes)
+    if len(mistakes) == 1:
+        return states, mistakes.pop()
+    # Used gradients are there in either case; whether new ones came on top decides nothing.
+    return states, Mistake.STALE_STEP if mistakes == {Mistake.STALE_STEP, Mistake.REPEATED_STEP} else None
 
 
 def tell(graph: FlowGraph, effects: Effects, start: int, belief: Belief) -> Story:

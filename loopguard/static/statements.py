@@ -15,7 +15,7 @@ from loopguard.static.graph import Assumption, Condition, Loop, Node
 from loopguard.static.library import EXITS
 from loopguard.static.syntax import text_of
 from loopguard.static.tensors import join
-from loopguard.static.values import Const, Group, Tensor, Test, Thing, Value
+from loopguard.static.values import Const, Counter, Group, Tensor, Test, Thing, Value
 from loopguard.static.withs import lower_with
 
 
@@ -197,7 +197,7 @@ def _each(item: Value) -> bool:
     """Whether a loop's element is one of several objects that are treated alike, perhaps with their numbers."""
     if isinstance(item, Group) and item.items:
         rest = [part for part in item.items if not isinstance(part, Const)]
-        numbered = [part for part in rest if type(part).__name__ != "Counter"]
+        numbered = [part for part in rest if not isinstance(part, Counter)]
         return bool(numbered) and all(_each(part) or iteration.is_vector(part) for part in numbered)
     return isinstance(item, Thing) and item.label.endswith("[*]")
 
@@ -223,7 +223,9 @@ def _open_loop(ctx: Context, node: cst.For | cst.While, loop: Loop) -> Loop:
     loop.depth = len(ctx.guards)
     for name in assignment.names_bound_in(node.body):
         old = ctx.env.variables.get(name)
-        if isinstance(old, Tensor | Test) or (isinstance(old, Const) and old.value is not None):
+        if isinstance(old, Const) and type(old.value) is int and name in assignment.counters_in(node.body):
+            ctx.env.variables[name] = Counter(old.value)
+        elif isinstance(old, Tensor | Test) or (isinstance(old, Const) and old.value is not None):
             # Later iterations see what earlier ones have left.
             ctx.env.variables[name] = Tensor(carried=True)
     ctx.loops.append(loop)

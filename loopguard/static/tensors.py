@@ -68,6 +68,7 @@ def _merge(tensors: Iterable[Tensor]) -> Tensor:
         cut=next((item.cut for item in items if item.cut), "") if graph is Attachment.NO else "",
         ancestors=frozenset().union(*(item.ancestors for item in items)),
         divided=any(item.divided for item in items),
+        divisor=next((item.divisor for item in items if item.divisor), ""),
         carried=any(item.carried for item in items),
     )
 
@@ -80,6 +81,7 @@ def computed(
     known: bool = True,
     mean: bool = False,
     divided: bool = False,
+    divisor: str = "",
     attaches: bool = False,
 ) -> Tensor:
     """The tensor that an operation makes of its inputs.
@@ -107,6 +109,7 @@ def computed(
         born=tuple(loop.number for loop in ctx.loops),
         mean=mean,
         divided=merged.divided or divided,
+        divisor=divisor or merged.divisor,
         carried=merged.carried,
     )
 

@@ -144,7 +144,7 @@ class Tensor(Value):
     `sources` are the modules that its graph goes through; `complete` says that there are no others.
     `cut` tells what cut the graph off when `graph` is NO. `ancestors` are the tensors that it was computed from, itself
     included. `born` is the stack of loops in which it was computed. `mean` says that it is the mean over a batch as
-    PyTorch's criteria make it, `divided` that something has been divided or scaled on the way.
+    PyTorch's criteria make it, `divided` that something has been divided or scaled on the way, and `divisor` by what.
     """
 
     sources: frozenset[Thing] = frozenset()
@@ -155,6 +155,7 @@ class Tensor(Value):
     born: tuple[int, ...] = ()
     mean: bool = False
     divided: bool = False
+    divisor: str = ""
     carried: bool = False
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from loopguard.case import Case
@@ -14,6 +15,10 @@ from loopguard.static.recognise import SYNC
 from loopguard.static.relations import touches
 from loopguard.static.scope import File
 from loopguard.static.values import Role, Thing, things_in
+
+
+_WINDOW_SIZE = re.compile(r"accum|grad_acc|micro|update_freq", re.IGNORECASE)
+"""What people call the number of batches in a window."""
 
 
 def window_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
@@ -50,6 +55,11 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
             {"loop": loop.text, **facts},
         )
 
+    for event in backwards:
+        divisor = event.loss.divisor if event.loss is not None else ""
+        if event.via and _WINDOW_SIZE.search(divisor):
+            yield case(window.Mistake.DOUBLE, event, wrapper=event.via, size=divisor)
+            return
     if step.via and step.via.endswith("accumulate") and gate is not None:
         found = gate.condition.gate
         if found is not None:
@@ -91,10 +101,9 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     if gate.truth is found.inverted:
         yield case(window.Mistake.INVERTED, step, **facts)
         return
-    clears = [
-        event for event in here if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE
-    ]
-    if not step.clears_itself and not any(gate.condition.key in _keys(event, loop) for event in clears):
+    if not step.clears_itself and not any(
+        _same_window(event, loop, found) for event in _clears(here, effects)
+    ):
         return
     if found.opens_first:
         yield case(window.Mistake.OFF_BY_ONE, step, **facts)
@@ -102,8 +111,9 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         partial = event.kind in (Kind.CLIP, Kind.UNSCALE) and _concerns(event, effects)
         if (partial or event.kind is Kind.SCHEDULE) and not _keys(event, loop):
             yield case(window.Mistake.PARTIAL_GATE, event, **facts)
+    by_hand = any(event.kind in (Kind.READ, Kind.ASSIGN) for event in here)
     for event in ungated:
-        if event.loss is not None and event.loss.mean and not event.loss.divided:
+        if event.loss is not None and event.loss.mean and not event.loss.divided and not by_hand:
             yield case(window.Mistake.UNSCALED, event, **facts)
             break
     later = [
@@ -113,6 +123,20 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     ]
     if not found.flushes and found.start is not None and not later and not loop.text.startswith("while"):
         yield case(window.Mistake.REMAINDER, step, **facts)
+
+
+def _clears(events: list[Happening], effects: Effects) -> list[Happening]:
+    return [
+        event for event in events if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE
+    ]
+
+
+def _same_window(event: Happening, loop: Loop, gate: window.Gate) -> bool:
+    """Whether an event stands behind the gate or behind another one of the same windows, as at their beginning."""
+    other = gate_within(event, loop)
+    if other is None or other.condition.gate is None:
+        return False
+    return (other.condition.gate.counter, other.condition.gate.size) == (gate.counter, gate.size)
 
 
 def gate_within(event: Happening, loop: Loop) -> Assumption | None:
