@@ -171,8 +171,15 @@ class Checker:
         self._judge(iter([case]), self._settings_of(path, file))
 
     def _hidden(self, finding: Finding) -> bool:
-        suppressions = self._suppressions_of(finding.place.path)
-        return suppressions is not None and suppressions.hides(finding)
+        from loopguard.lifecycles.source import Mistake
+
+        path = finding.place.path
+        suppressions = self._suppressions_of(path)
+        if suppressions is None:
+            return False
+        # That a file cannot be parsed at all is no matter of one line.
+        entry = self._enabled(self._settings_of(path, None))[1].find(finding.code)
+        return suppressions.hides(finding, outright=Mistake.INVALID_SYNTAX in entry.rule.mistakes)
 
     def _suppressions_of(self, path: str) -> Suppressions | None:
         """The suppressions of a file, read now if a finding lies in it and the run did not check it."""
@@ -195,6 +202,7 @@ class Checker:
             for case in suppressions.unused(codes, frozenset(default(catalogue)), catalogue):
                 finding = catalogue.judge(case)
                 if finding and finding.code in codes and not suppressions.names(finding):
+                    self._report.sources[path] = suppressions.source
                     yield finding
 
     def _settings_of(self, path: str, file: Path | None) -> Settings:

@@ -55,7 +55,7 @@ class Suppressions:
     """The suppressions of one source."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self.source = source
         self._comments = list(_suppressions(source))
 
     @property
@@ -63,14 +63,17 @@ class Suppressions:
         """Whether the whole file is to be left alone."""
         return any(comment.whole_file and comment.rules is None for comment in self._comments)
 
-    def hides(self, finding: Finding) -> bool:
-        """Whether a comment hides the finding. That comment counts as used from then on."""
-        first, last = self._source.row(finding.place), self._source.row(finding.place, end=True)
+    def hides(self, finding: Finding, outright: bool = False) -> bool:
+        """Whether a comment hides the finding. That comment counts as used from then on.
+
+        With `outright` it has to name the finding's rule: a comment for all rules is not enough.
+        """
+        first, last = self.source.row(finding.place), self.source.row(finding.place, end=True)
         hidden = False
         for comment in self._comments:
             if comment.whole_file or (first < comment.rows.stop and last >= comment.rows.start):
                 word = comment.covers(finding)
-                if word is not None:
+                if word or (word is not None and not outright):
                     comment.used.add(word)
                     hidden = True
         return hidden
@@ -102,7 +105,7 @@ class Suppressions:
 
         That is how the finding that a comment is unused can itself be hidden.
         """
-        row = self._source.row(finding.place)
+        row = self.source.row(finding.place)
         return any(c.covers(finding) for c in self._comments if c.whole_file or row in c.rows)
 
 

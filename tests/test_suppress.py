@@ -106,6 +106,16 @@ def test_comments_of_a_file_that_cannot_be_parsed_still_count(check) -> None:
     assert [found[-5:] for found in check("optimizer.step())  # noqa: LG101\n")] == ["LG000"]
 
 
+@pytest.mark.parametrize("comment", ["# noqa", "# loopguard: ignore"])
+def test_a_comment_for_all_rules_does_not_hide_that_a_file_cannot_be_parsed(check, comment: str) -> None:
+    assert check(f"optimizer.step())  {comment}\n") != []
+    assert check(f"optimizer.step())  {comment}\n# loopguard: ignore-file[invalid-syntax]\n") == []
+
+
+def test_an_unused_comment_on_stdin_is_quoted(run: Run) -> None:
+    assert "1 | x = 1  # noqa: LG101\n" in run("check", "-", input="x = 1  # noqa: LG101\n").stdout
+
+
 @pytest.mark.parametrize(
     ("comment", "said"),
     [

@@ -21,6 +21,7 @@ from loopguard.static.library import (
     SCHEDULER_NAME,
 )
 from loopguard.static.objects import attribute_of, derives_from, is_module
+from loopguard.static.syntax import text_of
 from loopguard.static.tensors import computed, detached, provenance
 from loopguard.static.values import (
     Attachment,
@@ -139,7 +140,10 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         return Thing("", Role.SCHEDULER, known=True)
     if last == "GradScaler" or last == "ShardedGradScaler":
         return Thing("", Role.SCALER, known=True)
-    if dotted in ("accelerate.Accelerator",) or last == "Fabric":
+    if dotted == "accelerate.Accelerator" or last == "Fabric":
+        for argument in node.args:
+            if argument.keyword is not None and argument.keyword.value == "gradient_accumulation_steps":
+                ctx.graph.window_sizes.add(text_of(argument.value))
         return Thing("", Role.ACCELERATOR, known=True)
     if dotted == "deepspeed.initialize":
         engine = Thing("", Role.ENGINE, known=True, captured=_things(arguments))

@@ -164,7 +164,10 @@ def _has_more(part: Thing, event: Happening) -> bool:
         thing for value in part.attrs.values() for thing in things_in(value) if thing.role is Role.MODULE
     ]
     cleared = [thing for thing in things_in(event.target) if part in thing.owners() or thing in part.parts()]
-    return bool(cleared) and (len(set(children) - set(cleared)) > 0 or len(part.captured) > 1)
+    if not cleared:
+        return False
+    declared = _SUBMODULE.findall(part.cls.file.tree.source(part.cls.node)) if part.cls is not None else []
+    return bool(set(children) - set(cleared)) or len(part.captured) > 1 or len(declared) > 1
 
 
 def _when(relation: Relation, action: Action, maybe: bool) -> tuple[Effect, ...]:
@@ -173,6 +176,7 @@ def _when(relation: Relation, action: Action, maybe: bool) -> tuple[Effect, ...]
     return (Effect(action, sure=relation is Relation.WHOLE and not maybe),)
 
 
+_SUBMODULE = re.compile(r"self\.\w+\s*=\s*(?:torch\.)?nn\.\w+\(")
 _ATOM = re.compile(r" (?:and|or) ")
 _COMPARED = re.compile(r" (?:==|is|in|<|>|!=|is not|not in|<=|>=) ")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import libcst as cst
 
+from loopguard.events import Kind
 from loopguard.static import iteration
 from loopguard.static.calls import lower_call
 from loopguard.static.context import Context
@@ -51,7 +52,10 @@ def _name(ctx: Context, node: cst.Name) -> Value:
 
 
 def _attribute(ctx: Context, node: cst.Attribute) -> Value:
-    return attribute_of(ctx, ctx.evaluate(ctx, node.value), node.attr.value)
+    value = attribute_of(ctx, ctx.evaluate(ctx, node.value), node.attr.value)
+    if isinstance(value, Gradient) and node.attr.value == "grad":
+        ctx.emit(Kind.READ, node, value.of)
+    return value
 
 
 def _subscript(ctx: Context, node: cst.Subscript) -> Value:

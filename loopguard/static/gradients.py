@@ -101,7 +101,7 @@ class _Judge:
         facts = {"loop": loop.text}
         gates = [_window_gate(item, loop) for item in inside]
         outside = [item for item in steps if not _guard_keys(item, loop)]
-        if inside and outside and all(gate is not None for gate in gates):
+        if inside and outside and all(_is_configured(gate) for gate in gates):
             return self._step_outside(path, outside[-1], loop, gates[0])
         if inside:
             facts["path"] = ", ".join(
@@ -369,7 +369,7 @@ class _Judge:
         assert gate is not None
         fed = _guard_keys(backward, loop)
         own = _guard_keys(clear, loop) - {SYNC} - fed
-        if own or gate.condition.key in fed:
+        if own or gate.condition.key in fed or self._is_rarer_loss(gate, loop):
             return None
         found = gate.condition.gate
         facts = {
@@ -385,6 +385,15 @@ class _Judge:
             fed_trail,
             evidence.related(self.effects, self.events, loop, self.subject.name),
             facts,
+        )
+
+    def _is_rarer_loss(self, gate: Assumption, loop: Loop) -> bool:
+        """Whether the step has a backward pass of its own behind its gate, so that it is rarer, not accumulating."""
+        return any(
+            item.kind is Kind.BACKWARD
+            and item.number in self.effects.of
+            and gate.condition.key in _guard_keys(item, loop)
+            for item in self.events
         )
 
     def _event(self, fact: Fact) -> Happening:
@@ -451,3 +460,9 @@ def _window_gate(event: Happening, loop: Loop) -> Assumption | None:
         if gate is not None and guard.truth is not gate.inverted:
             return guard
     return None
+
+
+def _is_configured(guard: Assumption | None) -> bool:
+    """Whether a guard is a gate whose window has a size that somebody may set: not `i % 100`, as for a log line."""
+    gate = guard.condition.gate if guard is not None else None
+    return gate is not None and not gate.size.isdecimal()

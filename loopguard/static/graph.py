@@ -118,6 +118,7 @@ class FlowGraph:
         self.nodes: list[Node] = [Node("start")]
         self.frontier: Frontier = [(0, None)]
         self.loops: list[Loop] = []
+        self.window_sizes: set[str] = set()
 
     @property
     def reachable(self) -> bool:

@@ -87,8 +87,6 @@ def _gradient_method(ctx: Context, node: cst.Call, owner: Gradient, name: str, a
     if zeroes:
         ctx.emit(Kind.CLEAR, node, owner.of, maybe=owner.of is None)
         return owner
-    if name not in ("detach_", "requires_grad_"):
-        ctx.emit(Kind.READ, node, owner.of)
     return owner if name in ("detach", "data", "view", "clone", "to", "flatten") else Tensor()
 
 

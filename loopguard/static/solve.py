@@ -7,7 +7,6 @@ apart by the assumptions of their paths, so that two tests of one condition are 
 
 from __future__ import annotations
 
-
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -16,7 +16,6 @@ from loopguard.static.relations import touches
 from loopguard.static.scope import File
 from loopguard.static.values import Role, Thing, things_in
 
-
 _WINDOW_SIZE = re.compile(r"accum|grad_acc|micro|update_freq", re.IGNORECASE)
 """What people call the number of batches in a window."""
 
@@ -57,7 +56,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
 
     for event in backwards:
         divisor = event.loss.divisor if event.loss is not None else ""
-        if event.via and _WINDOW_SIZE.search(divisor):
+        if event.via and (_WINDOW_SIZE.search(divisor) or divisor in graph.window_sizes):
             yield case(window.Mistake.DOUBLE, event, wrapper=event.via, size=divisor)
             return
     if step.via and step.via.endswith("accumulate") and gate is not None:
@@ -121,8 +120,16 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         for event in graph.events()
         if event.kind is Kind.STEP and event.target is step.target and event.number > step.number
     ]
-    if not found.flushes and found.start is not None and not later and not loop.text.startswith("while"):
+    if not found.flushes and not later and _numbers_itself(loop, found):
         yield case(window.Mistake.REMAINDER, step, **facts)
+
+
+def _numbers_itself(loop: Loop, gate: window.Gate) -> bool:
+    """Whether the gate's counter is the loop's own number, which starts anew with every epoch."""
+    return (
+        gate.start is not None
+        and re.search(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ", loop.text) is not None
+    )
 
 
 def _clears(events: list[Happening], effects: Effects) -> list[Happening]:
