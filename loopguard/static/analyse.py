@@ -55,11 +55,19 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
 
 def _lowerings(file: File) -> Iterator[Context]:
     """The file as a script first, then each of its functions as if called from elsewhere."""
-    functions = functions_of(file)
-    yield lower_module(file)
-    for function, owner in functions:
+    roots = functions_of(file)
+    lowered = [lower_module(file)]
+    yield lowered[0]
+    for function, owner in roots:
         if is_root(file, function.node):
-            yield lower_function(file, function, owner)
+            lowered.append(lower_function(file, function, owner))
+            yield lowered[-1]
+    called = {node for ctx in lowered for node in ctx.called}
+    inner = {made.node: made for ctx in lowered for made in ctx.defined if made.file is file}
+    for node, function in inner.items():
+        # A function that another one makes and hands out, to be called elsewhere.
+        if node not in called and is_root(file, node):
+            yield lower_function(file, function, None)
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:

@@ -25,7 +25,14 @@ from loopguard.static.library import (
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.objects import attribute_of, bases_of, find_method, has_unread_base, is_declared
+from loopguard.static.objects import (
+    attribute_of,
+    bases_of,
+    find_method,
+    has_unread_base,
+    is_abstract,
+    is_declared,
+)
 from loopguard.static.relevance import is_relevant
 from loopguard.static.syntax import text_of
 from loopguard.static.tensors import computed, detached, join
@@ -140,6 +147,8 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         if relevant:
             _escape(ctx, node, [*arguments.values, receiver])
         return Thing("")
+    if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
+        return constructors.built(ctx, node, _name_of(definition), arguments)
     if not relevant and isinstance(definition, cst.FunctionDef):
         mode = _decorated_grad_mode(definition)
         if mode:
@@ -147,6 +156,7 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
     frame = arguments.bind_to(ctx, function, receiver)
     ctx.active.append(definition)
+    ctx.called.add(definition)
     saved = ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off
     ctx.jumps = []
     if isinstance(node, cst.Call):
@@ -181,7 +191,7 @@ def instantiate(ctx: Context, node: cst.Call, cls: Class, arguments: Arguments) 
     """Lower the construction of an object of a class of the project."""
     made = constructors.instance(cls, arguments)
     init = find_method(cls, "__init__")
-    if init is not None and made.role is not Role.OPTIMIZER and is_relevant(init[0].file, cls.node):
+    if init is not None and made.role is not Role.OPTIMIZER and is_relevant(cls.file, cls.node):
         call_function(ctx, Bound(init[0], made), arguments, node)
     return made
 
@@ -258,7 +268,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
                 ctx.emit(Kind.UNKNOWN, node, None)
         elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not HARMLESS_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, owner)
-        _escape_arguments(ctx, node, name, arguments)
+        if not HARMLESS_RECEIVER.search(owner.label):
+            _escape_arguments(ctx, node, name, arguments)
         if owner.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
             return computed(ctx, arguments.values, through=owner)
         if owner.role is Role.DATA:

@@ -16,7 +16,7 @@ from loopguard.static import conditions
 from loopguard.static.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
 from loopguard.static.scope import Env, File
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Class, Counter, Tensor, Test, Thing, Value
+from loopguard.static.values import Class, Counter, Function, Tensor, Test, Thing, Value
 
 MAX_NODES = 4000
 MAX_DEPTH = 10
@@ -86,6 +86,8 @@ class Context:
         self.active: list[cst.CSTNode] = []
         self.silent = 0
         self.lowered_calls = 0
+        self.defined: list[Function] = []
+        self.called: set[cst.CSTNode] = set()
         self.grad_off = ""
         self.accumulating = ""
         self.notes: list[Note] = []

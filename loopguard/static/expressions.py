@@ -77,6 +77,8 @@ def _subscript(ctx: Context, node: cst.Subscript) -> Value:
         if isinstance(index, Const) and str(index.value) in owner.items:
             return owner.items[str(index.value)]
         return Thing("") if not owner.items else iteration.merged(list(owner.items.values()))
+    if isinstance(owner, Params) and isinstance(index, Const) and isinstance(index.value, str):
+        return owner if index.value == "params" else Const(...)  # the settings of a parameter group
     if isinstance(owner, Params | Gradient | Counter | Inert):
         return owner
     if isinstance(owner, Tensor):

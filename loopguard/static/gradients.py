@@ -105,7 +105,11 @@ class _Judge:
             return self._step_outside(path, outside[-1], loop, gates[0])
         if inside:
             facts["path"] = ", ".join(
-                sorted({str(Assumption(guard.condition, not guard.truth)) for guard in skipped})
+                sorted(
+                    str(Assumption(guard.condition, not guard.truth))
+                    for guard in skipped
+                    if guard not in event.guards
+                )
             )
         wrong = self._wrong_target(loop)
         if wrong is not None:

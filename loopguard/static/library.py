@@ -207,7 +207,7 @@ HARMFUL_CALL = re.compile(
 """Names of functions that, where they cannot be read, may well run events on a module that they get."""
 
 COMPUTES = re.compile(
-    r"loss|criterion|forward|logits|model|^net|encode|decode|embed|preprocess|transform|augment|sigmoid|softmax|dist|mask",
+    r"loss|criterion|forward|logits|model|^net|encode|decode|embed|preprocess|transform|augment|sigmoid|softmax|activ|dist|mask",
     re.IGNORECASE,
 )
 """Names of methods that compute something from their arguments."""

@@ -168,6 +168,20 @@ def derives_from(cls: Class, *endings: str) -> bool:
     return False
 
 
+def is_abstract(node: cst.FunctionDef) -> bool:
+    """Whether a method does nothing but wait to be overridden: what it really does cannot be read."""
+    for line in node.body.body:
+        small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else line
+        if isinstance(small, cst.Raise) and small.exc is not None and "NotImplemented" in text_of(small.exc):
+            return True
+        documents = isinstance(small, cst.Expr) and isinstance(
+            small.value, cst.SimpleString | cst.ConcatenatedString | cst.Ellipsis
+        )
+        if not (documents or isinstance(small, cst.Pass)):
+            return False
+    return True
+
+
 def is_declared(cls: Class | None, name: str) -> bool:
     """Whether a class statement gives its instances an attribute `name`."""
     return cls is not None and any(name in item.declared for item in mro(cls))

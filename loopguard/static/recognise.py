@@ -120,7 +120,7 @@ def _gated(
 ) -> None:
     """Emit a clear or step; within `accumulate()` a prepared optimizer does it at the end of a window only."""
     if not (ctx.accumulating and thing.role is Role.OPTIMIZER):
-        ctx.emit(kind, node, thing, clears_itself=clears_itself, via=via)
+        ctx.emit(kind, node, thing, clears_itself=clears_itself, via=via or ctx.accumulating)
         return
     condition = Condition(SYNC, SYNC, frozenset({SYNC}), SYNC)
     when = Assumption(condition, True)
@@ -353,7 +353,7 @@ def appended(ctx: Context, node: cst.Call, group: Group, value: Value) -> None:
     if isinstance(node.func, cst.Attribute):
         owner = node.func.value
         storage = ctx.storage(owner)[1] if isinstance(owner, cst.Name | cst.Attribute) else ""
-        keep(ctx, node, text_of(owner), value, id(group), storage)
+        keep(ctx, node, text_of(owner), value, -id(group), storage)
 
 
 def keep(ctx: Context, node: cst.CSTNode, into: str, value: Value, total: int, storage: str) -> None:

@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 
 import libcst as cst
 
-from loopguard.static.scope import File
+from loopguard.static.scope import File, Import
 from loopguard.static.values import Class, FileValue, Function
 
 _EVENTS = re.compile(
@@ -58,14 +58,15 @@ def _grown(file: File, events: re.Pattern[str], cache: WeakKeyDictionary[File, s
     words: dict[str, set[str]] = {}
     names: set[str] = set()
     cache[file] = names
-    for name in list(file.env.variables):
-        value = file.env.lookup(name)
-        if not isinstance(value, FileValue | Function | Class):
-            continue
-        if isinstance(value, FileValue) or value.file is not file:
+    for name, value in list(file.env.variables.items()):
+        if isinstance(value, Import):
+            # Parsing a file only to learn that nothing here needs it would be dear.
+            if file.may_hold_events(value):
+                names.add(name)
+        elif isinstance(value, Function | Class) and value.file is file:
+            _collect(file, name, value, words, names, events)
+        elif isinstance(value, FileValue | Function | Class):
             names.add(name)
-            continue
-        _collect(file, name, value, words, names, events)
     grown = True
     while grown:
         fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}

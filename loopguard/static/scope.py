@@ -124,6 +124,14 @@ class File:
                 bound = text_of(alias.asname.name) if alias.asname is not None else name
                 env.bind(bound, Import(module, level, name))
 
+    def may_hold_events(self, item: Import) -> bool:
+        """Whether an import leads to a file of the project whose text holds words of events."""
+        project, path = self.project, self.source.path
+        if project.may_hold_events(item.module, item.level, path):
+            return True
+        module = f"{item.module}.{item.attribute}" if item.module else item.attribute
+        return bool(item.attribute) and project.may_hold_events(module, item.level, path)
+
     def resolve(self, item: Import) -> Value:
         """What an import stands for: a definition of the project, or a reference to something outside."""
         if item.attribute:

@@ -15,7 +15,7 @@ from loopguard.static.graph import Assumption, Condition, Loop, Node
 from loopguard.static.library import EXITS
 from loopguard.static.syntax import text_of
 from loopguard.static.tensors import join
-from loopguard.static.values import Const, Counter, Group, Tensor, Test, Thing, Value
+from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
 from loopguard.static.withs import lower_with
 
 
@@ -101,8 +101,11 @@ def _continue(ctx: Context, node: cst.Continue) -> None:
     _stop(ctx)
 
 
-def _define(ctx: Context, node: cst.CSTNode) -> None:
+def _define(ctx: Context, node: cst.FunctionDef | cst.ClassDef) -> None:
     ctx.file.declare(node, ctx.env)
+    made = ctx.env.variables.get(node.name.value)
+    if isinstance(made, Function) and ctx.env.parent is not None and not ctx.silent:
+        ctx.defined.append(made)
 
 
 def _global(ctx: Context, node: cst.Global | cst.Nonlocal) -> None:

@@ -100,9 +100,15 @@ class Tree:
         except RecursionError:
             raise SyntaxProblem(1, 1, "nested too deeply") from None
         self.lines = text.split("\n")
-        state = _Counter(self.module)
-        self.module._codegen(state)
-        self._ranges = state.ranges
+        self._counted: dict[cst.CSTNode, Range] | None = None
+
+    @property
+    def _ranges(self) -> dict[cst.CSTNode, Range]:
+        if self._counted is None:
+            state = _Counter(self.module)
+            self.module._codegen(state)
+            self._counted = state.ranges
+        return self._counted
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands. Only the kinds of node that events, loops and definitions are made of."""

@@ -43,7 +43,7 @@ def provenance(value: Value | None) -> Tensor:
     if isinstance(value, Group):
         merged = _merge([provenance(item) for item in value.items])
         return replace(
-            merged, ancestors=merged.ancestors | {id(value)}, complete=merged.complete and not value.open
+            merged, ancestors=merged.ancestors | {-id(value)}, complete=merged.complete and not value.open
         )
     if isinstance(value, Table):
         return _merge([provenance(item) for item in value.items.values()])

@@ -59,6 +59,11 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         if event.via and (_WINDOW_SIZE.search(divisor) or divisor in graph.window_sizes):
             yield case(window.Mistake.DOUBLE, event, wrapper=event.via, size=divisor)
             return
+    for event in here:
+        # `accumulate` gates what it has wrapped; a module's own clear it does not.
+        bare = event.kind is Kind.CLEAR and event.via.endswith("accumulate") and not _is_synced(event, loop)
+        if bare and step.via.endswith("accumulate") and backwards:
+            yield case(window.Mistake.CLEARED, event, window=event.via, size="")
     if step.via and step.via.endswith("accumulate") and gate is not None:
         found = gate.condition.gate
         if found is not None:
@@ -152,6 +157,10 @@ def gate_within(event: Happening, loop: Loop) -> Assumption | None:
         if guard.condition.gate is not None and guard.condition.key != SYNC:
             return guard
     return None
+
+
+def _is_synced(event: Happening, loop: Loop) -> bool:
+    return any("sync_gradients" in guard.condition.text for guard in event.guards[loop.depth :])
 
 
 def _keys(event: Happening, loop: Loop) -> set[str]:
