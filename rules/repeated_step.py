@@ -71,16 +71,6 @@ for epoch in range(num_epochs):
         print(loss.item())
         optimizer.step()  # expect: LG204
 """,
-        # One backward pass, several steps.
-        """\
-for real, _ in loader:
-    opt_d.zero_grad()
-    fake = generator(torch.randn_like(real)).detach()
-    d_loss = discriminator(fake).mean() - discriminator(real).mean()
-    d_loss.backward()
-    for _ in range(3):
-        opt_d.step()  # expect: LG204
-""",
         # A branch steps, and then everybody does.
         """\
 class Trainer:
@@ -114,6 +104,13 @@ for inputs, targets in loader:
     scaler.scale(loss).backward()
     scaler.step(optimizer)
     scaler.update()
+""",
+        # How long does a step take?
+        """\
+criterion(model(loader[0][0]), loader[0][1]).backward()
+start = torch.get_rng_state()
+for _ in range(20):
+    optimizer.step()
 """,
         # One or the other.
         """\

@@ -20,8 +20,24 @@ from loopguard.static.values import Thing, things_in
 
 def gradient_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases that the gradient lifecycle of each optimizer on `graph` gives."""
+    by_optimizer: dict[Thing, list[list[Case]]] = {}
     for subject in subjects_of(graph):
-        yield from _Judge(file, graph, subject).cases()
+        cases = list(_Judge(file, graph, subject).cases())
+        by_optimizer.setdefault(subject.optimizer, []).append(cases)
+    for parts in by_optimizer.values():
+        for cases in parts:
+            # A step finds gradients if any of the parameters that it updates has some.
+            yield from (
+                case for case in cases if not _is_partial(case) or all(_tells(other, case) for other in parts)
+            )
+
+
+def _is_partial(case: Case) -> bool:
+    return case.mistake is gradient.Mistake.EMPTY_STEP
+
+
+def _tells(cases: list[Case], case: Case) -> bool:
+    return any(other.mistake is case.mistake and other.at.place == case.at.place for other in cases)
 
 
 _DATA = re.compile(r"\.item\(|isnan|isfinite|isinf")
@@ -189,20 +205,9 @@ class _Judge:
         earlier = self._event(path[0])
         if earlier.kind is not Kind.STEP or not self._is_fed(event):
             return None
-        crossed = {self.graph.nodes[fact.node].again for fact in path} - {None}
-        if crossed:
-            loop = _innermost(event)
-            # A loop around nothing but steps: whatever it walks over, the gradients stay the same.
-            if earlier is not event or crossed != {loop} or loop is None or _guard_keys(event, loop):
-                return None
-            if any(
-                loop in item.loops and item is not event and item.number in self.effects.of
-                for item in self.events
-            ):
-                return None
-        elif earlier.loops != event.loops or not _nested(
-            _guard_keys(earlier, None), _guard_keys(event, None)
-        ):
+        if not self._crosses_nothing(path):
+            return None  # a loop around steps alone is how steps are timed
+        if earlier.loops != event.loops or not _nested(_guard_keys(earlier, None), _guard_keys(event, None)):
             return None
         return self._case(violation, event, path, _innermost(event), {})
 

@@ -108,7 +108,7 @@ def _objects(ctx: Context, owner: Value, node: cst.Call) -> list[Thing]:
         return [owner]
     if isinstance(owner, Group | Table):
         items = owner.items if isinstance(owner, Group) else list(owner.items.values())
-        return [thing for item in items for thing in _objects(ctx, item, node)]
+        return list(dict.fromkeys(thing for item in items for thing in _objects(ctx, item, node)))
     if isinstance(owner, Ref | Inert) and isinstance(node.func, cst.Attribute):
         name = text_of(node.func.value)
         return [ctx.implicit(name)] if not name[:1].isupper() else []
