@@ -90,10 +90,10 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
         if isinstance(owner, Thing) and name in SAME_METHODS and owner.role is not Role.DATA:
             return owner
         return _foreign_method(ctx, node, owner, name, arguments)
-    found = attribute_of(ctx, owner, name)
-    if isinstance(found, Method):
+    value = attribute_of(ctx, owner, name)
+    if isinstance(value, Method):
         return unknown_call(ctx, node, name, arguments)
-    return call_value(ctx, node, found, arguments)
+    return call_value(ctx, node, value, arguments)
 
 
 def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments) -> Value:
@@ -276,8 +276,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
             return Thing("", Role.DATA, known=True)
         if any(isinstance(value, Tensor) for value in arguments.values):
             return computed(ctx, [owner, *arguments.values], known=False)
-        reached = (thing for value in arguments.values for thing in things_in(value))
-        return Thing("", captured=tuple(dict.fromkeys((owner, *reached))), known=True)
+        given = (thing for value in arguments.values for thing in things_in(value))
+        return Thing("", captured=tuple(dict.fromkeys((owner, *given))), known=True)
     if isinstance(owner, Params):
         return owner if name in SAME_METHODS or name in ("values", "items", "detach") else Thing("")
     return computed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import libcst as cst
 
@@ -259,7 +260,7 @@ def _from_torch(
     return computed(ctx, [*(first.items if isinstance(first, Group) else ()), *arguments.values])
 
 
-def holdings(values: list[Value | None]) -> tuple[Thing, ...] | None:
+def holdings(values: Sequence[Value | None]) -> tuple[Thing, ...] | None:
     """The modules or tensors whose parameters these arguments give to an optimizer; None if that cannot be told."""
     found: list[Thing] = []
     for value in values:

@@ -14,6 +14,7 @@ from loopguard.static.arguments import Arguments
 from loopguard.static.constructors import is_optimizer_like
 from loopguard.static.context import Accumulation, Context
 from loopguard.static.graph import Assumption, Condition
+from loopguard.static.guards import SYNC
 from loopguard.static.library import (
     CLIPPERS,
     NEEDS_CLOSURE,
@@ -48,7 +49,6 @@ _TRAINS = re.compile(
 )
 _CONSTRUCTION = re.compile(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
 _LOSS_NAME = re.compile(r"loss|err|cost|objective|criterion", re.IGNORECASE)
-SYNC = "accelerator.sync_gradients"
 
 
 def may_train(name: str) -> bool:

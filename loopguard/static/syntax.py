@@ -78,7 +78,7 @@ class _Counter(CodegenState):
 
     def record_syntactic_position(
         self, node: cst.CSTNode, *, start_node: Any = None, end_node: Any = None
-    ) -> AbstractContextManager[None]:
+    ) -> Any:
         return self._compound(node) if type(node) in _COMPOUND else _NOTHING
 
     @contextmanager

@@ -11,7 +11,7 @@ from loopguard.lifecycles import window
 from loopguard.static import evidence
 from loopguard.static.effects import Effects, subjects_of
 from loopguard.static.graph import Assumption, FlowGraph, Happening, Loop
-from loopguard.static.recognise import SYNC
+from loopguard.static.guards import SYNC
 from loopguard.static.relations import touches
 from loopguard.static.scope import File
 from loopguard.static.values import Role, Thing, things_in

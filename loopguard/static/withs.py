@@ -9,7 +9,7 @@ import libcst as cst
 
 from loopguard.static import iteration
 from loopguard.static.context import Context
-from loopguard.static.recognise import SYNC
+from loopguard.static.guards import SYNC
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Thing
 

@@ -1,0 +1,67 @@
+"""Steps that find no gradients: cleared too late, computed too late, or never computed."""
+
+from __future__ import annotations
+
+from loopguard.case import Case
+from loopguard.events import Kind
+from loopguard.lifecycles import gradient
+from loopguard.lifecycles.gradient import State
+from loopguard.static import evidence
+from loopguard.static.graph import Happening
+from loopguard.static.guards import guard_keys, innermost, nested
+from loopguard.static.solve import Fact, Violation
+from loopguard.static.telling import Telling
+
+
+def empty(telling: Telling, violation: Violation) -> Case | None:
+    path, event = violation.fact.path(), telling.event(violation.fact)
+    clear = telling.event(path[0])
+    if clear.kind is not Kind.CLEAR:
+        return None
+    arrivals = {belief for story in telling.stories for belief in story.arrivals.get(event.number, ())}
+    if any(belief != {State.CLEAN} for belief in arrivals):
+        return None
+    loop = innermost(event)
+    discarded = _discarded_by(telling, clear)
+    if discarded is not None and nested(guard_keys(clear, None), guard_keys(event, None)):
+        if clear.loops == event.loops and telling.within_iteration(path):
+            return telling.case(
+                violation.mistake, clear, [*discarded[:-1], *path], loop, {"order": "cleared after backward"}
+            )
+    if loop is None:
+        return None
+    backwards = telling.among(Kind.BACKWARD)
+    inside = [item for item in backwards if loop in item.loops]
+    if any(item.number < event.number for item in inside):
+        return None
+    if inside:
+        first = inside[0]
+        if not telling.effects.of[first.number][0].sure or guard_keys(event, loop) - guard_keys(first, loop):
+            return None
+        facts = {"order": "step before backward", "backward": evidence.short(first.text)}
+        return telling.case(violation.mistake, event, path, loop, facts)
+    if loop not in clear.loops or telling.among(Kind.UNKNOWN, Kind.ASSIGN, Kind.READ, loop=loop):
+        return None
+    outside = [item for item in backwards if item.number > event.number]
+    if outside and outside[0].loops == event.loops[:-1]:
+        facts = {"order": "backward after loop", "backward": evidence.short(outside[0].text)}
+        return telling.case(violation.mistake, event, path, loop, facts)
+    if backwards:
+        return None
+    return telling.case(violation.mistake, event, path, loop, {"order": "no backward"})
+
+
+def _discarded_by(telling: Telling, clear: Happening) -> list[Fact] | None:
+    """The path of one iteration from a backward pass to a clear that throws its gradients away."""
+    for story in telling.stories:
+        for violation in story.violations:
+            if violation.mistake is gradient.Mistake.UNUSED and violation.fact.node == clear.number:
+                path = violation.fact.path()
+                backward = telling.event(path[0])
+                if (
+                    telling.within_iteration(path)
+                    and backward.kind is Kind.BACKWARD
+                    and backward.loops == clear.loops
+                ):
+                    return path
+    return None

@@ -1,0 +1,51 @@
+"""Guards: the conditions and loops that an event stands in, compared with those of other events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from loopguard.static.graph import Assumption, Happening, Loop
+
+SYNC = "accelerator.sync_gradients"
+"""The condition under which what `accumulate()` has wrapped does anything."""
+
+
+def innermost(event: Happening) -> Loop | None:
+    """The loop right around an event."""
+    return event.loops[-1] if event.loops else None
+
+
+def common_loops(events: Sequence[Happening]) -> tuple[Loop, ...]:
+    """The loops that all of the events stand in, outermost first."""
+    common = []
+    for loop in events[0].loops:
+        if all(loop in event.loops for event in events):
+            common.append(loop)
+    return tuple(common)
+
+
+def guard_keys(event: Happening, loop: Loop | None) -> set[str]:
+    """The conditions that an event depends on within `loop`."""
+    return {guard.condition.key for guard in event.guards[loop.depth if loop is not None else 0 :]}
+
+
+def nested(first: set[str], second: set[str]) -> bool:
+    """Whether one of two events happens whenever the other does, as far as their conditions tell."""
+    return first <= second or second <= first
+
+
+def window_gate(event: Happening, loop: Loop) -> Assumption | None:
+    """The accumulation gate that an event stands behind within `loop`."""
+    for guard in event.guards[loop.depth :]:
+        gate = guard.condition.gate
+        if guard.condition.key == SYNC and guard.truth:
+            return guard
+        if gate is not None and guard.truth is not gate.inverted:
+            return guard
+    return None
+
+
+def is_configured(guard: Assumption | None) -> bool:
+    """Whether a guard is a gate whose window has a size that somebody may set: not `i % 100`, as for a log line."""
+    gate = guard.condition.gate if guard is not None else None
+    return gate is not None and not gate.size.isdecimal()

@@ -1,0 +1,93 @@
+"""What the stories of one subject's events tell, and the questions that every verdict asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+
+from loopguard.case import Case
+from loopguard.events import Kind
+from loopguard.lifecycles.gradient import Action, State
+from loopguard.static import evidence
+from loopguard.static.effects import Effects, Subject
+from loopguard.static.graph import FlowGraph, Happening, Loop
+from loopguard.static.scope import File
+from loopguard.static.solve import Belief, Fact, Story, Violation, tell
+
+
+class Telling:
+    """The stories of every event about one subject."""
+
+    def __init__(self, file: File, graph: FlowGraph, subject: Subject) -> None:
+        self.file = file
+        self.graph = graph
+        self.subject = subject
+        self.effects = Effects(graph, subject)
+        self.events = graph.events()
+        self.stories: list[Story] = []
+        for event in self.events:
+            belief = self._found_by(event)
+            if belief is not None:
+                self.stories.append(tell(graph, self.effects, event.number, belief))
+
+    def _found_by(self, event: Happening) -> Belief | None:
+        """In which state the event finds the subject when it begins a story; None if it begins none."""
+        effects = self.effects.of.get(event.number, ())
+        if not effects or not effects[0].sure:
+            return None
+        found = {Action.STEP: State.FRESH, Action.BACKWARD: State.CLEAN, Action.CLEAR: State.SPENT}
+        state = found.get(effects[0].action) if effects[0].action is not None else None
+        return frozenset({state}) if state is not None else None
+
+    def violations(self) -> list[Violation]:
+        """Every violation: first those between an event and its own next occurrence, which tell most about a loop."""
+        found = [(story, violation) for story in self.stories for violation in story.violations]
+        found.sort(key=lambda pair: pair[0].start != pair[1].fact.node)
+        return [violation for _, violation in found]
+
+    # Each judge returns a case, or None where the path proves too little.
+
+    def event(self, fact: Fact) -> Happening:
+        """The event at whose node a fact holds."""
+        event = self.graph.nodes[fact.node].event
+        assert event is not None
+        return event
+
+    def concerns(self, fact: Fact, kind: Kind, mine: bool = True) -> bool:
+        """Whether the event of a fact is of `kind` and about the subject; a step, of its own optimizer if `mine`."""
+        event = self.graph.nodes[fact.node].event
+        if event is None or event.kind is not kind or fact.node not in self.effects.of:
+            return False
+        return kind is not Kind.STEP or (event.target is self.subject.optimizer) is mine
+
+    def among(self, *kinds: Kind, loop: Loop | None = None) -> list[Happening]:
+        """The events of these kinds that bear on the subject, those within `loop` if it is given."""
+        return [
+            item
+            for item in self.events
+            if item.kind in kinds and item.number in self.effects.of and (loop is None or loop in item.loops)
+        ]
+
+    def within_iteration(self, path: list[Fact]) -> bool:
+        """Whether a path goes round no loop."""
+        return all(self.graph.nodes[fact.node].again is None for fact in path)
+
+    def case(
+        self,
+        mistake: Enum,
+        at: Happening,
+        path: list[Fact],
+        loop: Loop | None,
+        facts: dict[str, str],
+        told: Sequence[Happening] | None = None,
+    ) -> Case:
+        """The case of `mistake` at an event, with `path` as evidence; `told` are the events that bear on it."""
+        name = self.subject.name
+        return Case(
+            mistake,
+            name,
+            evidence.event_of(at, name, evidence.place_in(self.file, at.site)),
+            evidence.trail(self.graph, self.effects, path, loop, name),
+            evidence.related(self.effects, told if told is not None else self.events, loop, name),
+            {"loop": loop.text, **facts} if loop is not None else facts,
+        )

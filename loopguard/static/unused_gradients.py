@@ -1,0 +1,109 @@
+"""Gradients that are thrown away: never applied, applied too rarely, or cleared inside their window."""
+
+from __future__ import annotations
+
+from loopguard.case import Case
+from loopguard.events import Kind, Relation
+from loopguard.lifecycles import window
+from loopguard.static import evidence
+from loopguard.static.graph import Assumption, Happening, Loop
+from loopguard.static.guards import SYNC, common_loops, guard_keys, window_gate
+from loopguard.static.solve import Fact, Violation
+from loopguard.static.telling import Telling
+from loopguard.static.values import Thing, things_in
+
+
+def unused(telling: Telling, violation: Violation) -> Case | None:
+    path, clear = violation.fact.path(), telling.event(violation.fact)
+    backward = telling.event(path[0])
+    if backward.kind is not Kind.BACKWARD:
+        return None
+    common = common_loops([backward, clear])
+    loop = evidence.last_loop_crossed(telling.graph, path, common) or (common[-1] if common else None)
+    if loop is None or telling.among(Kind.READ, Kind.ASSIGN, loop=loop):
+        # Gradients that are read or set by hand may serve without a step.
+        return None
+    # Steps of other loops beside this one are another story.
+    steps = [
+        item
+        for item in telling.events
+        if item.kind is Kind.STEP
+        and _may_step(telling, item)
+        and (loop in item.loops or item.loops == backward.loops[: len(item.loops)])
+    ]
+    inside = [item for item in steps if loop in item.loops]
+    if inside:
+        return _window(telling, violation, clear, backward, inside, path, loop)
+    if clear.target is not telling.subject.optimizer and not steps:
+        return None  # a module's gradients may be wanted for something else than a step
+    if not steps and (_stepped_elsewhere(telling) or _escapes(telling)):
+        return None
+    if not guard_keys(clear, loop) <= guard_keys(backward, loop):
+        return None
+    later = [item for item in steps if item.number > backward.number]
+    if steps and (not later or _is_fed_apart(telling, later[0], loop)):
+        return None
+    told = [item for item in telling.events if item.kind is not Kind.STEP or item in steps]
+    return telling.case(violation.mistake, backward, path, loop, {}, told)
+
+
+def _is_fed_apart(telling: Telling, step: Happening, loop: Loop) -> bool:
+    """Whether a step behind the loop has a backward pass of its own, outside of the loop."""
+    return any(
+        item.loops == step.loops and item.number < step.number and loop not in item.loops
+        for item in telling.among(Kind.BACKWARD)
+    )
+
+
+def _may_step(telling: Telling, item: Happening) -> bool:
+    return any(thing is telling.subject.optimizer for thing in things_in(item.target)) or (
+        telling.effects.relation(item) is Relation.UNKNOWN
+    )
+
+
+def _escapes(telling: Telling) -> bool:
+    """Whether code that cannot be read gets the optimizer, and may step it."""
+    return any(item.target is not None for item in telling.among(Kind.UNKNOWN))
+
+
+def _stepped_elsewhere(telling: Telling) -> bool:
+    """Whether the text of the file names a step of this optimizer that the graph does not hold."""
+    optimizer = telling.subject.optimizer
+    if "." not in optimizer.label and not _is_global(telling, optimizer):
+        return False
+    name = optimizer.label.rsplit(".", 1)[-1]
+    text = telling.file.source.text
+    return f"{name}.step" in text or f".step({name}" in text or f".step(telling.{name}" in text
+
+
+def _is_global(telling: Telling, optimizer: Thing) -> bool:
+    return any(value is optimizer for value in telling.file.env.variables.values())
+
+
+def _window(
+    telling: Telling,
+    violation: Violation,
+    clear: Happening,
+    backward: Happening,
+    steps: list[Happening],
+    path: list[Fact],
+    loop: Loop,
+) -> Case | None:
+    """A clear that empties the window before its step: the step is gated, the clear is not."""
+    gates = [window_gate(item, loop) for item in steps]
+    if any(gate is None for gate in gates) or clear.loops != steps[0].loops:
+        return None
+    gate = gates[0]
+    assert gate is not None
+    fed = guard_keys(backward, loop)
+    own = guard_keys(clear, loop) - {SYNC} - fed
+    if own or gate.condition.key in fed or _is_rarer_loss(telling, gate, loop):
+        return None
+    found = gate.condition.gate
+    facts = {"window": gate.condition.text, "size": found.size if found is not None else ""}
+    return telling.case(window.Mistake.CLEARED, clear, path, loop, facts)
+
+
+def _is_rarer_loss(telling: Telling, gate: Assumption, loop: Loop) -> bool:
+    """Whether the step has a backward pass of its own behind its gate, so that it is rarer, not accumulating."""
+    return any(gate.condition.key in guard_keys(item, loop) for item in telling.among(Kind.BACKWARD))
