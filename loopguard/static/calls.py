@@ -20,6 +20,7 @@ from loopguard.static.library import (
     HARMLESS_CALL,
     HARMLESS_RECEIVER,
     HOOK_CALL,
+    MODULE_NAME,
     OPTIMIZER_HARMLESS,
     OPTIMIZER_NAME,
     PASS_THROUGH,
@@ -290,7 +291,7 @@ def unknown_call(
 ) -> Value:
     """A call into code that cannot be read."""
     last = name.rsplit(".", 1)[-1]
-    if hasattr(builtins, name):
+    if hasattr(builtins, name) or name.startswith("torch."):
         return constructors.built(ctx, node, name, arguments, callee)
     if HOOK_CALL.search(last) or (
         not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)
@@ -312,7 +313,10 @@ def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arg
     for value in arguments.values:
         for thing in things_in(value):
             optimizer = thing.role is Role.OPTIMIZER or bool(OPTIMIZER_NAME.search(thing.label))
-            if optimizer or thing.role is Role.INSTANCE or HARMFUL_CALL.search(name):
+            module = thing.role is Role.MODULE or (
+                thing.role is Role.OPAQUE and MODULE_NAME.search(thing.label) is not None
+            )
+            if optimizer or thing.role is Role.INSTANCE or (module and HARMFUL_CALL.search(name)):
                 reached.append(thing)
     return _escape(ctx, node, list(reached))
 

@@ -46,8 +46,6 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
     if outside and outside[0].loops == event.loops[:-1]:
         facts = {"order": "backward after loop", "backward": evidence.short(outside[0].text)}
         return telling.case(violation.mistake, event, path, loop, facts)
-    if backwards:
-        return None
     return telling.case(violation.mistake, event, path, loop, {"order": "no backward"})
 
 

@@ -138,6 +138,8 @@ def _boolean(ctx: Context, node: cst.BooleanOperation) -> Value:
 
 
 def _comparison(ctx: Context, node: cst.Comparison) -> Value:
+    if isinstance(node.left, cst.Attribute) and node.left.attr.value == "grad":
+        return Test(node, ctx.env)  # whether there is a gradient is no use of it
     ctx.evaluate(ctx, node.left)
     for target in node.comparisons:
         ctx.evaluate(ctx, target.comparator)

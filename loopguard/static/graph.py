@@ -119,6 +119,7 @@ class FlowGraph:
         self.frontier: Frontier = [(0, None)]
         self.loops: list[Loop] = []
         self.window_sizes: set[str] = set()
+        self.is_script = False
 
     @property
     def reachable(self) -> bool:

@@ -193,8 +193,8 @@ SCALER_NAME = re.compile(r"scaler", re.IGNORECASE)
 DATA_NAME = re.compile(r"loader|batches|iterator|_dl\b|^dl$|data_iter|_iter\b", re.IGNORECASE)
 
 HARMLESS_CALL = re.compile(
-    r"(?:^|_)(?:print|log|logger|info|debug|warn|warning|save|checkpoint|state_dict|get|len|isinstance|hasattr|getattr|id|str|"
-    r"repr|type|format|append|extend|add_scalar|watch|lr|sched|scheduler|schedule|warmup|decay|learning|rate|clip|"
+    r"^assert|(?:^|_)(?:print|log|logger|info|debug|warn|warning|save|checkpoint|state_dict|get|len|isinstance|hasattr|getattr|id|str|"
+    r"repr|type|format|append|extend|add_scalar|watch|lr|sched|scheduler|schedule|warmup|decay|learning|rate|clip|clipping|clamp|normalize|"
     r"norm|count|eval|evaluate|evaluation|validate|validation|valid|val|test|predict|sample|generate|ema|average|plot|"
     r"visualize|display|summary|accuracy|metric|metrics|score|load|resume|restore|summarize|draw|show|profile)(?:_|$|s_|s$)",
     re.IGNORECASE,
@@ -202,9 +202,16 @@ HARMLESS_CALL = re.compile(
 """Names of functions that may get an optimizer or a module and leave its gradients alone."""
 
 HARMFUL_CALL = re.compile(
-    r"zero|grad|clear|reset|step|train|optim|backward|update|fit|learn|epoch|run_|closure", re.IGNORECASE
+    r"zero|grad|clear|reset|step|(?<!pre)train|optim|backward|update|fit|learn|epoch|run_|closure",
+    re.IGNORECASE,
 )
 """Names of functions that, where they cannot be read, may well run events on a module that they get."""
+
+MODULE_NAME = re.compile(
+    r"model|net|module|agent|policy|actor|critic|encoder|decoder|generator|discriminator|self|student|teacher|backbone|head",
+    re.IGNORECASE,
+)
+"""What people call a module."""
 
 COMPUTES = re.compile(
     r"loss|criterion|forward|logits|model|^net|encode|decode|embed|preprocess|transform|augment|sigmoid|softmax|activ|dist|mask",

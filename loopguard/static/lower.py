@@ -38,6 +38,7 @@ def new_context(file: File) -> Context:
 def lower_module(file: File) -> Context:
     """Lower the top level of a file, as when it is run as a script."""
     ctx = new_context(file)
+    ctx.graph.is_script = True
     ctx.run(ctx, file.tree.module)
     return ctx
 

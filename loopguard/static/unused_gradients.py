@@ -30,6 +30,7 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         if item.kind is Kind.STEP
         and _may_step(telling, item)
         and (loop in item.loops or item.loops == backward.loops[: len(item.loops)])
+        and not _is_fed_apart(telling, item, loop)
     ]
     inside = [item for item in steps if loop in item.loops]
     if inside:
@@ -41,15 +42,15 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
     if not guard_keys(clear, loop) <= guard_keys(backward, loop):
         return None
     later = [item for item in steps if item.number > backward.number]
-    if steps and (not later or _is_fed_apart(telling, later[0], loop)):
+    if steps and not later:
         return None
     told = [item for item in telling.events if item.kind is not Kind.STEP or item in steps]
     return telling.case(violation.mistake, backward, path, loop, {}, told)
 
 
 def _is_fed_apart(telling: Telling, step: Happening, loop: Loop) -> bool:
-    """Whether a step behind the loop has a backward pass of its own, outside of the loop."""
-    return any(
+    """Whether a step outside of the loop has a backward pass of its own there."""
+    return loop not in step.loops and any(
         item.loops == step.loops and item.number < step.number and loop not in item.loops
         for item in telling.among(Kind.BACKWARD)
     )
@@ -63,13 +64,19 @@ def _may_step(telling: Telling, item: Happening) -> bool:
 
 def _escapes(telling: Telling) -> bool:
     """Whether code that cannot be read gets the optimizer, and may step it."""
-    return any(item.target is not None for item in telling.among(Kind.UNKNOWN))
+    optimizer = telling.subject.optimizer
+    return any(
+        thing is optimizer or thing in optimizer.owners()
+        for item in telling.among(Kind.UNKNOWN)
+        for thing in things_in(item.target)
+    )
 
 
 def _stepped_elsewhere(telling: Telling) -> bool:
     """Whether the text of the file names a step of this optimizer that the graph does not hold."""
     optimizer = telling.subject.optimizer
-    if "." not in optimizer.label and not _is_global(telling, optimizer):
+    hidden = "." in optimizer.label or (_is_global(telling, optimizer) and not telling.graph.is_script)
+    if not hidden:
         return False
     name = optimizer.label.rsplit(".", 1)[-1]
     text = telling.file.source.text
