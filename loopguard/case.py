@@ -27,9 +27,7 @@ class Case:
     related: tuple[Related, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
 
-    def events(
-        self, kind: Kind, relation: Relation | None = None, reach: Reach | None = None
-    ) -> Iterator[Event]:
+    def events(self, kind: Kind, relation: Relation | None = None, reach: Reach | None = None) -> Iterator[Event]:
         """The related events of `kind`, narrowed by what they touch and by where they lie."""
         for item in self.related:
             if item.event.kind is kind and relation in (None, item.relation) and reach in (None, item.reach):

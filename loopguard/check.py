@@ -226,9 +226,7 @@ class Checker:
             self._rules[settings] = (select.enabled(settings.layers, rules), rules)
         return self._rules[settings]
 
-    def _selected(
-        self, settings: Settings, error: Callable[[str], Exception], selectors: Sequence[str]
-    ) -> set[str]:
+    def _selected(self, settings: Settings, error: Callable[[str], Exception], selectors: Sequence[str]) -> set[str]:
         from loopguard.select import resolve
 
         return resolve(selectors, self._enabled(settings)[1], "per-file-ignores", error)

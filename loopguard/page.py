@@ -70,9 +70,7 @@ def _object(entry: Entry) -> dict[str, Any]:
         "name": entry.name,
         "code": entry.code,
         "level": entry.level,
-        "engines": [
-            text for engine, text in (("S", "static"), ("R", "runtime")) if engine in entry.rule.engines
-        ],
+        "engines": [text for engine, text in (("S", "static"), ("R", "runtime")) if engine in entry.rule.engines],
         "default": entry.level != "advice",
         "summary": entry.page.strip().partition("\n\n")[0].replace("\n", " "),
         "explanation": body(entry),

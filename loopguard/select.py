@@ -45,9 +45,7 @@ def default(catalogue: Catalogue) -> set[str]:
     return {entry.code for entry in catalogue if entry.rule.level is not Level.ADVICE}
 
 
-def resolve(
-    selectors: Sequence[str], catalogue: Catalogue, option: str, error: Callable[[str], Exception]
-) -> set[str]:
+def resolve(selectors: Sequence[str], catalogue: Catalogue, option: str, error: Callable[[str], Exception]) -> set[str]:
     """The codes that selectors stand for. Raises `error`, with a suggestion, for one that is unknown."""
     codes: set[str] = set()
     for selector in selectors:

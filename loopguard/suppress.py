@@ -78,9 +78,7 @@ class Suppressions:
                     hidden = True
         return hidden
 
-    def unused(
-        self, enabled: frozenset[str], default: frozenset[str], catalogue: Catalogue
-    ) -> Iterator[Case]:
+    def unused(self, enabled: frozenset[str], default: frozenset[str], catalogue: Catalogue) -> Iterator[Case]:
         """A case for every comment that hid nothing, as far as the rules that are on can tell."""
         for comment in self._comments:
             if comment.rules is None:
@@ -127,9 +125,7 @@ def _suppressions(source: Source) -> Iterator[Comment]:
                 start, end = remark.column + found.start(), remark.column + found.end()
                 place = source.place(remark.row, start, remark.row, end)
                 words = found["rules"]
-                rules = (
-                    None if words is None else tuple(re.findall(r"[^,\s]+", words.upper() if noqa else words))
-                )
+                rules = None if words is None else tuple(re.findall(r"[^,\s]+", words.upper() if noqa else words))
                 # A `noqa` alone on its line is about that line, as in other linters.
                 rows = range(remark.row, remark.row + 1) if noqa and remark.alone else remark.rows
                 yield Comment(found[0], place, rows, rules, noqa, not noqa and found["file"] is not None)
@@ -154,9 +150,7 @@ def _remarks(text: str) -> list[_Remark]:
     except (TokenError, SyntaxError):
         # The file cannot be parsed either, but it may say that it wants to be left alone.
         lines = ((row, line, line.find("#")) for row, line in enumerate(text.split("\n"), start=1))
-        return [
-            _Remark(row, at + 1, line[at:], False, range(row, row + 1)) for row, line, at in lines if at >= 0
-        ]
+        return [_Remark(row, at + 1, line[at:], False, range(row, row + 1)) for row, line, at in lines if at >= 0]
 
 
 def _tokenized(text: str) -> Iterator[_Remark]:

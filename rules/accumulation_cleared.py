@@ -236,8 +236,7 @@ for i, (inputs, targets) in enumerate(loader):
     def explain(self, case: Case) -> str | None:
         gate = case.facts["window"]
         return (
-            f"`{case.at.text}` clears inside the window of `{gate}`: "
-            "the step sees only the last batch of each window"
+            f"`{case.at.text}` clears inside the window of `{gate}`: the step sees only the last batch of each window"
         )
 
     def advise(self, case: Case) -> str:

@@ -189,10 +189,7 @@ for i, (inputs, targets) in enumerate(loader):
         gate, size = case.facts["window"], case.facts["size"]
         if case.mistake is window.Mistake.INVERTED:
             return f"the gate `{gate}` is inverted: `{case.at.text}` runs on every batch but each `{size}`-th"
-        return (
-            f"the gate `{gate}` is open in the first iteration: "
-            f"`{case.at.text}` applies a window of a single batch"
-        )
+        return f"the gate `{gate}` is open in the first iteration: `{case.at.text}` applies a window of a single batch"
 
     def advise(self, case: Case) -> str:
         return f"count from 1 and compare with 0: `(i + 1) % {case.facts['size']} == 0` if `i` starts at 0"

@@ -188,9 +188,7 @@ for i, (inputs, targets) in enumerate(loader):
 
     def explain(self, case: Case) -> str | None:
         size = case.facts["size"]
-        return (
-            f"`{case.at.text}` sums the mean losses of `{size}` batches: the step is as many times too large"
-        )
+        return f"`{case.at.text}` sums the mean losses of `{size}` batches: the step is as many times too large"
 
     def advise(self, case: Case) -> str:
         return f"divide the loss by `{case.facts['size']}` before `backward()`"

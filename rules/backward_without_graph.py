@@ -208,6 +208,4 @@ for inputs, targets in loader:
         how = case.facts.get("how", "")
         if "no_grad" in how or "inference_mode" in how:
             return f"compute `{case.subject}` outside {how}"
-        return (
-            f"call `backward()` on `{case.subject}` as it was before, and detach only the copy that is logged"
-        )
+        return f"call `backward()` on `{case.subject}` as it was before, and detach only the copy that is logged"

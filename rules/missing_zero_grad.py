@@ -266,9 +266,7 @@ print(loss.item(), criterion(model(inputs), targets).item())
         if case.facts.get("wrong_target") or case.has(Kind.CLEAR, Relation.WHOLE):
             return None
         summed = (
-            "gradients summed over iterations"
-            if "loop" in case.facts
-            else "the gradients of an earlier step again"
+            "gradients summed over iterations" if "loop" in case.facts else "the gradients of an earlier step again"
         )
         return f"`{case.at.text}` uses {summed}: nothing clears those of `{case.subject}`"
 

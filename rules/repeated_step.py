@@ -205,9 +205,7 @@ for inputs, targets in loader:
     )
 
     def explain(self, case: Case) -> str | None:
-        first = next(
-            (event.text for event in case.events(Kind.STEP, Relation.WHOLE) if event != case.at), None
-        )
+        first = next((event.text for event in case.events(Kind.STEP, Relation.WHOLE) if event != case.at), None)
         if first is None or first == case.at.text:
             return f"`{case.at.text}` steps again on the same gradients: they are applied twice"
         return f"`{case.at.text}` steps again on the gradients that `{first}` has applied already"

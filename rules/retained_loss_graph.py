@@ -210,6 +210,4 @@ for episode in range(num_epochs):
         )
 
     def advise(self, case: Case) -> str:
-        return (
-            f"store the number: `{case.subject}.item()`, or `{case.subject}.detach()` to stay on the device"
-        )
+        return f"store the number: `{case.subject}.item()`, or `{case.subject}.detach()` to stay on the device"

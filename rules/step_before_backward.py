@@ -164,8 +164,7 @@ for inputs, targets in loader:
             return None
         backward = next((event.text for event in case.events(Kind.BACKWARD)), "backward()")
         return (
-            f"`{case.at.text}` comes before `{backward}`: "
-            "the step sees no gradients, and the next clear discards them"
+            f"`{case.at.text}` comes before `{backward}`: the step sees no gradients, and the next clear discards them"
         )
 
     def advise(self, case: Case) -> str:

@@ -186,12 +186,9 @@ for inputs, targets in loader:
         if case.facts.get("order") != "cleared after backward":
             return None
         return (
-            f"`{case.at.text}` comes between `backward()` and the step of `{case.subject}`: "
-            "the step sees no gradients"
+            f"`{case.at.text}` comes between `backward()` and the step of `{case.subject}`: the step sees no gradients"
         )
 
     def advise(self, case: Case) -> str:
-        step = next(
-            (event.text for event in case.events(Kind.STEP, Relation.WHOLE)), f"{case.subject}.step()"
-        )
+        step = next((event.text for event in case.events(Kind.STEP, Relation.WHOLE)), f"{case.subject}.step()")
         return f"move `{case.at.text}` before `backward()`, or behind `{step}`"

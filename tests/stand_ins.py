@@ -39,8 +39,7 @@ class Accelerator:
 
     def prepare(self, *objects: Any) -> tuple[Any, ...]:
         return tuple(
-            PreparedOptimizer(self, o) if hasattr(o, "zero_grad") and hasattr(o, "step") else o
-            for o in objects
+            PreparedOptimizer(self, o) if hasattr(o, "zero_grad") and hasattr(o, "step") else o for o in objects
         )
 
     @contextmanager

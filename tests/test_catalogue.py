@@ -107,9 +107,7 @@ def test_files_that_start_with_an_underscore_are_no_rules(run: Run, own: Path, w
         (OWN.replace('"OWN1"', '"LG101"'), "lint/matter_of_taste.py: `LG101` is taken by "),
     ],
 )
-def test_a_rule_file_that_does_not_load_is_one_line_that_names_it(
-    run: Run, own: Path, text: str, message: str
-) -> None:
+def test_a_rule_file_that_does_not_load_is_one_line_that_names_it(run: Run, own: Path, text: str, message: str) -> None:
     own.write_text(text)
     result = run("check")
     assert result.exit_code == 2
@@ -160,17 +158,13 @@ def test_in_a_wheel_the_rules_lie_in_the_package(place: Path) -> None:
     result = python(place, "-m", "loopguard", "check", "-v", PYTHONPATH=str(place))
     assert "LG101 missing-zero-grad" in result.stdout
     code = "from loopguard.catalogue import load; print(next(iter(load())).file.parent)"
-    assert python(place, "-c", code, PYTHONPATH=str(place)).stdout.strip() == str(
-        place / "loopguard" / "rules"
-    )
+    assert python(place, "-c", code, PYTHONPATH=str(place)).stdout.strip() == str(place / "loopguard" / "rules")
 
 
 def test_a_package_without_rules_says_so(place: Path) -> None:
     import shutil
 
-    shutil.copytree(
-        ROOT / "loopguard", place / "loopguard", ignore=shutil.ignore_patterns("__pycache__", "rules")
-    )
+    shutil.copytree(ROOT / "loopguard", place / "loopguard", ignore=shutil.ignore_patterns("__pycache__", "rules"))
     (place / "train.py").write_text(BROKEN)
     for arguments in (["rule", "--all"], ["check", "train.py"]):
         result = python(place, "-m", "loopguard", *arguments, PYTHONPATH=str(place))

@@ -37,9 +37,7 @@ from loopguard.events import Event, Kind, Place
         pytest.param(BROKEN.encode() + b"\0", ["x.py:12:1: LG000"], id="null byte"),
         pytest.param(b"# coding: klingon\n" + BROKEN.encode(), ["x.py:1:1: LG000"], id="unknown encoding"),
         pytest.param(b"# coding: hex\n" + BROKEN.encode(), ["x.py:1:1: LG000"], id="encoding of no text"),
-        pytest.param(
-            b"# coding: undefined\n" + BROKEN.encode(), ["x.py:1:1: LG000"], id="encoding that refuses"
-        ),
+        pytest.param(b"# coding: undefined\n" + BROKEN.encode(), ["x.py:1:1: LG000"], id="encoding that refuses"),
         pytest.param(
             b"\xef\xbb\xbf# coding: latin-1\n" + BROKEN.encode(), ["x.py:1:1: LG000"], id="encodings disagree"
         ),
@@ -49,9 +47,7 @@ from loopguard.events import Event, Kind, Place
         pytest.param(b"print 'python 2'\n", [], id="syntax error without loop words"),
     ],
 )
-def test_strange_text_is_a_clear_finding_or_none(
-    run: Run, write, content: bytes, expected: list[str]
-) -> None:
+def test_strange_text_is_a_clear_finding_or_none(run: Run, write, content: bytes, expected: list[str]) -> None:
     write("x.py", content)
     write("y.py")
     result = run("check", "--output-format", "concise")
@@ -104,9 +100,7 @@ def test_an_unparsable_file_is_a_finding_whatever_is_selected(run: Run, write) -
     assert run("check", "--select", "LG101", "--ignore", "LG000").exit_code == 0
 
 
-def test_a_crash_is_one_line_and_the_other_files_are_checked(
-    run: Run, write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_crash_is_one_line_and_the_other_files_are_checked(run: Run, write, monkeypatch: pytest.MonkeyPatch) -> None:
     from loopguard import static
 
     analyse = static.analyse
@@ -160,9 +154,7 @@ def test_equal_findings_are_shown_once_in_order(run: Run, write, monkeypatch: py
     assert places(result) == ["a.py:11:5: LG101", "b.py:11:5: LG101", "b.py:19:5: LG101"]
 
 
-def test_a_finding_in_another_file_obeys_the_comments_there(
-    run: Run, write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_finding_in_another_file_obeys_the_comments_there(run: Run, write, monkeypatch: pytest.MonkeyPatch) -> None:
     from loopguard import static
 
     analyse = static.analyse
@@ -180,9 +172,7 @@ def test_a_finding_in_another_file_obeys_the_comments_there(
     assert run("check", "main.py").exit_code == 0
 
 
-@pytest.mark.parametrize(
-    "word", ["optimizer.step()", "loss.backward()", "net.zero_grad()", "torch.optim.Adam(x)"]
-)
+@pytest.mark.parametrize("word", ["optimizer.step()", "loss.backward()", "net.zero_grad()", "torch.optim.Adam(x)"])
 def test_what_can_hold_an_event_is_a_candidate(word: str) -> None:
     assert EVENT.search(word.encode())
 

@@ -86,10 +86,7 @@ def test_a_path_in_place_of_a_command_gets_the_command_suggested(run: Run, write
 
 def test_a_misspelt_path_gets_its_neighbour_suggested(run: Run, write) -> None:
     write("sub/train.py")
-    assert (
-        "sub/trian.py: No such file or directory; did you mean `train.py`?"
-        in run("check", "sub/trian.py").stderr
-    )
+    assert "sub/trian.py: No such file or directory; did you mean `train.py`?" in run("check", "sub/trian.py").stderr
 
 
 def test_a_path_below_a_file_is_an_error(run: Run, write) -> None:
@@ -162,8 +159,7 @@ def test_show_settings_prints_what_holds(run: Run, write, place: Path) -> None:
 
     file = write(
         "pyproject.toml",
-        '[tool.loopguard]\nselect = ["LG1"]\nextend-exclude = ["gen"]\n'
-        'per-file-ignores = { "!tests/*" = ["LG101"] }\n',
+        '[tool.loopguard]\nselect = ["LG1"]\nextend-exclude = ["gen"]\nper-file-ignores = { "!tests/*" = ["LG101"] }\n',
     )
     write("train.py")
     result = run("check", "--show-settings")
@@ -261,9 +257,7 @@ def test_a_file_name_that_is_not_text_is_shown_escaped(place: Path) -> None:
 
 
 def test_a_terminal_that_cannot_show_a_character_gets_it_escaped(place: Path) -> None:
-    (place / "train.py").write_text(
-        BROKEN.replace("optimizer.step()", "optimizer.step()  # é"), encoding="utf-8"
-    )
+    (place / "train.py").write_text(BROKEN.replace("optimizer.step()", "optimizer.step()  # é"), encoding="utf-8")
     result = python(place, "-m", "loopguard", "check", PYTHONIOENCODING="ascii")
     assert r"optimizer.step()  # \xe9" in result.stdout
     assert result.stderr == ""

@@ -68,9 +68,7 @@ def test_extend_comes_first_and_is_overridden(run: Run, write) -> None:
     assert places(run("check")) == ["a.py:11:5: LG101"]
 
 
-def test_extend_of_a_pyproject_reads_its_table(
-    run: Run, write, monkeypatch: pytest.MonkeyPatch, place: Path
-) -> None:
+def test_extend_of_a_pyproject_reads_its_table(run: Run, write, monkeypatch: pytest.MonkeyPatch, place: Path) -> None:
     monkeypatch.setenv("BASE", str(place / "base"))
     write("base/pyproject.toml", IGNORE)
     write("loopguard.toml", 'extend = "$BASE/pyproject.toml"\n')

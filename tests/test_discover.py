@@ -176,9 +176,7 @@ def test_a_tree_may_be_deeper_than_the_stack(files, place: Path) -> None:
         os.removedirs(file.parent)
 
 
-def test_a_directory_that_cannot_be_read_is_a_warning(
-    run: Run, write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_directory_that_cannot_be_read_is_a_warning(run: Run, write, monkeypatch: pytest.MonkeyPatch) -> None:
     write("locked/a.py")
     write("b.py")
     scandir = os.scandir

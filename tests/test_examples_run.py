@@ -52,17 +52,11 @@ def test_good_examples_run_to_their_end(example: str, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("example", BAD)
-def test_bad_examples_fail_at_a_marked_line_or_not_at_all(
-    example: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_examples_fail_at_a_marked_line_or_not_at_all(example: str, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         run(program(example), monkeypatch)
     except NOTICED as error:
-        rows = [
-            frame.lineno
-            for frame in traceback.extract_tb(error.__traceback__)
-            if frame.filename == "<example>"
-        ]
+        rows = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<example>"]
         marked = [row for row, _ in expected(example)]
         assert set(rows) & set(marked), f"fails at {rows}, marked are {marked}: {error!r}"
 

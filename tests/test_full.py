@@ -179,9 +179,7 @@ def test_a_finding_at_module_level_has_no_loop_above() -> None:
 
 
 def test_a_finding_in_a_plain_block_has_no_loop_above() -> None:
-    assert "if x" not in drawn(
-        at(5, 5, 6), moment(at(5, 5, 6), "here"), text="if x:\n    a\n    a\n    a\n    b\n"
-    )
+    assert "if x" not in drawn(at(5, 5, 6), moment(at(5, 5, 6), "here"), text="if x:\n    a\n    a\n    a\n    b\n")
 
 
 def test_the_loop_of_another_function_is_not_shown() -> None:
@@ -211,9 +209,7 @@ def test_the_loop_of_another_function_is_not_shown() -> None:
         ("x" * 300, 1, 301, "x" * 180 + "...", "^" * 180),
     ],
 )
-def test_columns_are_those_of_the_screen(
-    line: str, column: int, end: int, shown: str, underline: str
-) -> None:
+def test_columns_are_those_of_the_screen(line: str, column: int, end: int, shown: str, underline: str) -> None:
     output = drawn(at(1, column, end), text=line + "\n")
     assert f"1 | {shown}\n  | {underline}\n" in output
 

@@ -55,16 +55,12 @@ def _top_levels(file: Path) -> set[str]:
 
 
 def test_torch_is_imported_only_where_a_run_is_watched() -> None:
-    outside = [
-        f for f in FILES if not (_modules(f, package="runtime") or _modules(f, package="integrations"))
-    ]
+    outside = [f for f in FILES if not (_modules(f, package="runtime") or _modules(f, package="integrations"))]
     assert [file for file in outside if "torch" in _top_levels(file)] == []
 
 
 def test_libcst_is_imported_only_by_the_static_engine_and_the_fixes() -> None:
-    outside = [
-        file for file in FILES if not (_modules(file, package="static") or _modules(file, package="fix"))
-    ]
+    outside = [file for file in FILES if not (_modules(file, package="static") or _modules(file, package="fix"))]
     assert [file for file in outside if "libcst" in _top_levels(file)] == []
 
 
@@ -76,9 +72,7 @@ def test_an_engine_does_not_import_the_other(engine: str, other: str) -> None:
 
 def test_no_engine_names_a_rule() -> None:
     names = "|".join(f"{entry.code}|{entry.name}" for entry in catalogue.load())
-    engines = [
-        file for file in FILES if _modules(file, package="static") or _modules(file, package="runtime")
-    ]
+    engines = [file for file in FILES if _modules(file, package="static") or _modules(file, package="runtime")]
     assert [file for file in engines if re.search(rf"\b({names})\b", file.read_text(encoding="utf-8"))] == []
 
 

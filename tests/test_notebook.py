@@ -15,9 +15,7 @@ from loopguard.source import Source
 def notebook(*cells: object, **more: object) -> bytes:
     """A notebook of format 4; a string is a code cell."""
     made = [
-        {"cell_type": "code", "metadata": {}, "outputs": [], "source": cell}
-        if isinstance(cell, str)
-        else cell
+        {"cell_type": "code", "metadata": {}, "outputs": [], "source": cell} if isinstance(cell, str) else cell
         for cell in cells
     ]
     return json.dumps({"cells": made, "metadata": {}, "nbformat": 4, "nbformat_minor": 5, **more}).encode()
@@ -50,9 +48,7 @@ def test_full_output_quotes_the_lines_as_the_user_wrote_them(run: Run, write) ->
 
 
 def test_stdin_can_be_a_notebook(run: Run) -> None:
-    result = run(
-        "check", "-", "--stdin-filename", "x.ipynb", "--output-format", "concise", input=notebook(SETUP, LOOP)
-    )
+    result = run("check", "-", "--stdin-filename", "x.ipynb", "--output-format", "concise", input=notebook(SETUP, LOOP))
     assert result.stdout.startswith("x.ipynb:cell 2:4:5: LG101 ")
 
 

@@ -38,8 +38,7 @@ def test_a_fingerprint_survives_shifted_lines_and_nothing_else() -> None:
 
 def test_concise_is_a_line_each() -> None:
     assert rendered("concise", finding(), finding("X1", cell=2)) == (
-        "x.py:3:5: LG101 missing-zero-grad: 100%, really: yes\n"
-        "x.py:cell 2:3:5: X1 missing-zero-grad: 100%, really: yes"
+        "x.py:3:5: LG101 missing-zero-grad: 100%, really: yes\nx.py:cell 2:3:5: X1 missing-zero-grad: 100%, really: yes"
     )
 
 

@@ -191,9 +191,7 @@ def stale_steps() -> Iterator[tuple[Case, str]]:
     at = event(Kind.STEP, "optimizer.step()")
     for clears in subsets(Kind.CLEAR, "x.zero_grad()", tuple(Relation)):
         places = {(item.relation, item.reach) for item in clears}
-        whole, partly, other = (
-            (r, Reach.INSIDE) in places for r in (Relation.WHOLE, Relation.PART, Relation.OTHER)
-        )
+        whole, partly, other = ((r, Reach.INSIDE) in places for r in (Relation.WHOLE, Relation.PART, Relation.OTHER))
         for in_loop, other_is_stepped, has_path in product((False, True), repeat=3):
             facts = {"loop": "for x in loader"} if in_loop else {}
             if partly or (other and not other_is_stepped):
@@ -216,11 +214,7 @@ def empty_steps() -> Iterator[tuple[Case, str]]:
     steps = [*subsets(Kind.STEP, "optimizer.step()", (Relation.WHOLE,))]
     backwards = [*subsets(Kind.BACKWARD, "loss.backward()", (Relation.WHOLE, Relation.UNKNOWN))]
     for (order, code), step, backward in product(ORDERS.items(), steps, backwards):
-        at = (
-            event(Kind.CLEAR, "optimizer.zero_grad()")
-            if code == "LG103"
-            else event(Kind.STEP, "optimizer.step()")
-        )
+        at = event(Kind.CLEAR, "optimizer.zero_grad()") if code == "LG103" else event(Kind.STEP, "optimizer.step()")
         facts = {"order": order, "loop": "for x in loader"}
         yield Case(gradient.Mistake.EMPTY_STEP, "optimizer", at, related=step + backward, facts=facts), code
 

@@ -60,9 +60,7 @@ def test_a_declared_encoding_counts_where_python_lets_it(data: bytes, text: str)
         (b"# coding: unicode_escape\n'\\ud800'", 1, 1, "cannot be decoded as unicode_escape"),
     ],
 )
-def test_text_that_cannot_be_decoded_says_where_and_why(
-    data: bytes, row: int, column: int, reason: str
-) -> None:
+def test_text_that_cannot_be_decoded_says_where_and_why(data: bytes, row: int, column: int, reason: str) -> None:
     with pytest.raises(SourceError) as caught:
         decode(data)
     assert (caught.value.row, caught.value.column) == (row, column)

@@ -188,9 +188,7 @@ def test_a_rule_that_only_a_run_can_judge_is_never_called_unused(check, write) -
     assert check(commented("# loopguard: ignore[at-run-time, X1]", HEALTHY)) == []
 
 
-def test_comments_after_a_crash_are_not_called_unused(
-    run: Run, write, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_comments_after_a_crash_are_not_called_unused(run: Run, write, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError
 

@@ -43,17 +43,13 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
 @_several("--extend-select", help="Rules to turn on besides the selected ones.")
 @_several("--exclude", help="Patterns of paths to leave out, instead of the default ones.")
 @_several("--extend-exclude", help="Patterns of paths to leave out, besides the others.")
-@click.option(
-    "--force-exclude/--no-force-exclude", default=None, help="Leave out excluded files though named."
-)
+@click.option("--force-exclude/--no-force-exclude", default=None, help="Leave out excluded files though named.")
 @click.option("--respect-gitignore/--no-respect-gitignore", default=None, help="Leave out what git ignores.")
 @click.option("--output-format", type=click.Choice(FORMATS), help="How to print findings.  [default: full]")
 @click.option("--statistics", is_flag=True, help="Print how often each rule was broken, not where.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if something was found.")
 @click.option("--stdin-filename", metavar="PATH", type=Path, help="The path of what is read from stdin.")
-@click.option(
-    "--config", "config_file", metavar="FILE", type=Path, help="The configuration file for all files."
-)
+@click.option("--config", "config_file", metavar="FILE", type=Path, help="The configuration file for all files.")
 @click.option("--isolated", is_flag=True, help="Read no configuration file.")
 @click.option("--show-files", is_flag=True, help="Print the files that would be checked.")
 @click.option("--show-settings", is_flag=True, help="Print the settings that hold for the first file.")

@@ -69,9 +69,7 @@ def merged(marks: Sequence[Mark]) -> list[Mark]:
     """The marks with those that start at the same place joined: one underline, all labels in order."""
     joined: dict[tuple[int, int], Mark] = {}
     for mark in marks:
-        same = joined.setdefault(
-            (mark.row, mark.column), Mark(mark.row, mark.column, mark.end, [], mark.kind)
-        )
+        same = joined.setdefault((mark.row, mark.column), Mark(mark.row, mark.column, mark.end, [], mark.kind))
         same.end = max(same.end, mark.end)
         same.labels += mark.labels
         if mark.kind != "frame":

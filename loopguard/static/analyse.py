@@ -18,7 +18,7 @@ from loopguard.static.lower import functions_of, lower_function, lower_module
 from loopguard.static.project import Project
 from loopguard.static.relevance import is_root
 from loopguard.static.scope import File
-from loopguard.static.syntax import SyntaxProblem, Tree
+from loopguard.static.syntax import TextError, Tree
 from loopguard.static.windows import window_cases
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
     try:
         tree = Tree(source.text)
-    except SyntaxProblem as problem:
+    except TextError as problem:
         place = source.place(problem.row, problem.column, problem.row, problem.column)
         event = Event(Kind.UNKNOWN, source.path, place, "")
         yield Case(text_mistakes.Mistake.INVALID_SYNTAX, source.path, event, facts={"reason": problem.reason})
@@ -74,9 +74,7 @@ def _cases(file: File, ctx: Context) -> Iterator[Case]:
     cases = list(gradient_cases(file, ctx.graph))
     late = any(case.facts.get("order") == "backward after loop" for case in cases)
     # A loop that steps, with its backward pass behind it, is told at the step.
-    yield from (
-        case for case in noted_cases(file, ctx) if not (late and case.mistake is loss.Mistake.LAST_ONLY)
-    )
+    yield from (case for case in noted_cases(file, ctx) if not (late and case.mistake is loss.Mistake.LAST_ONLY))
     yield from cases
     yield from window_cases(file, ctx.graph)
     yield from retained_cases(file, ctx)

@@ -29,14 +29,8 @@ from loopguard.static.values import (
 def assign(ctx: Context, node: cst.Assign) -> None:
     """Lower `target = value`."""
     targets = [item.target for item in node.targets]
-    if (
-        len(targets) == 1
-        and isinstance(node.value, cst.BinaryOperation)
-        and isinstance(node.value.operator, cst.Add)
-    ):
-        if isinstance(targets[0], cst.Name | cst.Attribute) and text_of(node.value.left) == text_of(
-            targets[0]
-        ):
+    if len(targets) == 1 and isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add):
+        if isinstance(targets[0], cst.Name | cst.Attribute) and text_of(node.value.left) == text_of(targets[0]):
             _add(ctx, node, targets[0], node.value.right)
             return
     value = ctx.evaluate(ctx, node.value)
@@ -67,9 +61,7 @@ def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: V
             return
         if target.attr.value == "requires_grad":
             owner = ctx.evaluate(ctx, target.value)
-            for thing in (
-                owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ()
-            ):
+            for thing in owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ():
                 thing.toggled = True
             return
     iteration.bind(ctx, target, value)
@@ -95,11 +87,7 @@ def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpre
     if not isinstance(expression, cst.Call):
         return value
     given = {text_of(argument.value): argument.value for argument in expression.args}
-    if (
-        isinstance(target, cst.Tuple)
-        and isinstance(value, Thing)
-        and value.role in (Role.OPAQUE, Role.OPTIMIZER)
-    ):
+    if isinstance(target, cst.Tuple) and isinstance(value, Thing) and value.role in (Role.OPAQUE, Role.OPTIMIZER):
         names = [text_of(element.value) for element in target.elements]
         if any(name in given for name in names):
             optimizers = [name for name in names if OPTIMIZER_NAME.search(name)]
@@ -116,12 +104,7 @@ def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpre
             named = [bool(OPTIMIZER_NAME.search(name)) for name in names]
             if sum(named) == 1:
                 return Group([value if yes else Thing("") for yes in named])
-    if (
-        isinstance(value, Thing)
-        and value.role is Role.OPAQUE
-        and value.cls is None
-        and text_of(target) in given
-    ):
+    if isinstance(value, Thing) and value.role is Role.OPAQUE and value.cls is None and text_of(target) in given:
         old = ctx.known(given[text_of(target)])
         if isinstance(old, Thing) and old.role in (Role.MODULE, Role.OPTIMIZER):
             return old
@@ -204,12 +187,8 @@ def uncalled(ctx: Context, node: cst.Attribute) -> bool:
         return False
     owner = ctx.evaluate(ctx, node.value)
     label = owner.label if isinstance(owner, Thing) else text_of(node.value)
-    scheduler = (isinstance(owner, Thing) and owner.role is Role.SCHEDULER) or SCHEDULER_NAME.search(
-        label
-    ) is not None
-    optimizer = (isinstance(owner, Thing) and owner.role is Role.OPTIMIZER) or OPTIMIZER_NAME.search(
-        label
-    ) is not None
+    scheduler = (isinstance(owner, Thing) and owner.role is Role.SCHEDULER) or SCHEDULER_NAME.search(label) is not None
+    optimizer = (isinstance(owner, Thing) and owner.role is Role.OPTIMIZER) or OPTIMIZER_NAME.search(label) is not None
     scaler = (isinstance(owner, Thing) and owner.role is Role.SCALER) or SCALER_NAME.search(label) is not None
     if (name == "update" and not scaler) or (name == "step" and not (scheduler or optimizer)):
         return False
@@ -273,7 +252,5 @@ def names_bound_in(body: cst.BaseSuite) -> frozenset[str]:
                 )
             ]
         elif isinstance(node, cst.If | cst.Else | cst.Finally | cst.ExceptHandler):
-            todo += [
-                child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)
-            ]
+            todo += [child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)]
     return frozenset(names)

@@ -215,9 +215,7 @@ def _super_call(ctx: Context, node: cst.Call, name: str) -> Value:
     return Thing("")
 
 
-def _container_method(
-    ctx: Context, node: cst.Call, owner: Group | Table, name: str, arguments: Arguments
-) -> Value:
+def _container_method(ctx: Context, node: cst.Call, owner: Group | Table, name: str, arguments: Arguments) -> Value:
     values = arguments.positional
     if isinstance(owner, Group):
         if name == "append" and values:
@@ -261,11 +259,7 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:
                 _escape(ctx, node, list(reached))
-            elif (
-                owner.role is Role.OPAQUE
-                and recognise.may_train(name)
-                and not HARMLESS_RECEIVER.search(owner.label)
-            ):
+            elif owner.role is Role.OPAQUE and recognise.may_train(name) and not HARMLESS_RECEIVER.search(owner.label):
                 ctx.emit(Kind.UNKNOWN, node, None)
         elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not HARMLESS_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, owner)
@@ -281,21 +275,15 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
         return Thing("", captured=tuple(dict.fromkeys((owner, *given))), known=True)
     if isinstance(owner, Params):
         return owner if name in SAME_METHODS or name in ("values", "items", "detach") else Thing("")
-    return computed(
-        ctx, [owner, *arguments.values], divided=name in ("div", "div_", "mul", "mul_", "true_divide")
-    )
+    return computed(ctx, [owner, *arguments.values], divided=name in ("div", "div_", "mul", "mul_", "true_divide"))
 
 
-def unknown_call(
-    ctx: Context, node: cst.Call, name: str, arguments: Arguments, callee: Thing | None = None
-) -> Value:
+def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, callee: Thing | None = None) -> Value:
     """A call into code that cannot be read."""
     last = name.rsplit(".", 1)[-1]
     if hasattr(builtins, name) or name.startswith("torch."):
         return constructors.built(ctx, node, name, arguments, callee)
-    if HOOK_CALL.search(last) or (
-        not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)
-    ):
+    if HOOK_CALL.search(last) or (not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)):
         ctx.emit(Kind.UNKNOWN, node, None)
     return constructors.built(ctx, node, name, arguments, callee)
 
@@ -322,12 +310,7 @@ def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arg
 
 
 def _escape(ctx: Context, node: cst.CSTNode, values: list[Value | None]) -> bool:
-    reached = [
-        thing
-        for value in values
-        for thing in things_in(value)
-        if thing.role not in (Role.DATA, Role.CRITERION)
-    ]
+    reached = [thing for value in values for thing in things_in(value) if thing.role not in (Role.DATA, Role.CRITERION)]
     if reached:
         ctx.emit(Kind.UNKNOWN, node, Group(list(reached)))
     return bool(reached)

@@ -1,7 +1,8 @@
 """Conditions: brought to one form, so that two tests that must agree are seen to agree.
 
-`not a`, `a != b`, `a is not b` and `a >= b` are the negations of `a`, `a == b`, `a is b` and `a < b`. What is known of one
-condition can decide another: two different constants cannot both equal one thing, and a thing that is true is not None.
+`not a`, `a != b`, `a is not b` and `a >= b` are the negations of `a`, `a == b`, `a is b` and `a < b`. What is known
+of one condition can decide another: two different constants cannot both equal one thing, and a thing that is true
+is not None.
 Keeping facts apart by the conditions they depend on is the idea of ESP (Das, Lerner, Seigle, PLDI 2002).
 """
 

@@ -48,9 +48,7 @@ _NOT_OPTIMIZER = re.compile(
 )
 
 
-def from_receiver(
-    ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments
-) -> Value | None:
+def from_receiver(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value | None:
     """What `owner.name(...)` makes, or None if it is nothing that is known here."""
     if isinstance(owner, Thing):
         if name in ("parameters", "named_parameters") or (
@@ -107,9 +105,7 @@ def _prepared(owner: Thing, arguments: Arguments) -> Value:
         for thing in things_in(value):
             thing.wrapped = True
     return (
-        arguments.positional[0]
-        if len(arguments.positional) == 1
-        else Group(list(arguments.positional), arguments.open)
+        arguments.positional[0] if len(arguments.positional) == 1 else Group(list(arguments.positional), arguments.open)
     )
 
 
@@ -135,9 +131,7 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         if last[:1].isupper():
             given = arguments.get(0, "params")
             return _optimizer(ctx, node, holdings([given]), dotted)
-    if "lr_scheduler" in dotted or (
-        dotted.startswith(("transformers.", "timm.")) and SCHEDULER_NAME.search(last)
-    ):
+    if "lr_scheduler" in dotted or (dotted.startswith(("transformers.", "timm.")) and SCHEDULER_NAME.search(last)):
         return Thing("", Role.SCHEDULER, known=True)
     if last == "GradScaler" or last == "ShardedGradScaler":
         return Thing("", Role.SCALER, known=True)
@@ -192,9 +186,7 @@ def _copied(first: Value | None) -> Value:
     return first if first is not None else Thing("")
 
 
-def _from_torch(
-    ctx: Context, dotted: str, last: str, first: Value | None, arguments: Arguments
-) -> Value | None:
+def _from_torch(ctx: Context, dotted: str, last: str, first: Value | None, arguments: Arguments) -> Value | None:
     reduction = arguments.keywords.get("reduction")
     averaged = not isinstance(reduction, Const) or reduction.value == "mean"
     averaged = averaged and "size_average" not in arguments.keywords and "reduce" not in arguments.keywords
@@ -283,9 +275,7 @@ def holdings(values: Sequence[Value | None]) -> tuple[Thing, ...] | None:
     return tuple(dict.fromkeys(found)) or None
 
 
-def built(
-    ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, callee: Value | None = None
-) -> Value:
+def built(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, callee: Value | None = None) -> Value:
     """What code that cannot be read, called `name`, may return."""
     last = name.rsplit(".", 1)[-1]
     values = arguments.values
@@ -297,11 +287,7 @@ def built(
         if len(given) == 1 and isinstance(given[0], Thing):
             return given[0]
         holds = holdings([*parameters]) or holdings(
-            [
-                value
-                for value in values
-                if isinstance(value, Thing) and (value.role is Role.MODULE or value.known)
-            ]
+            [value for value in values if isinstance(value, Thing) and (value.role is Role.MODULE or value.known)]
         )
         return _optimizer(ctx, node, holds, name)
     if DATA_NAME.search(last):
@@ -354,6 +340,4 @@ def _things(arguments: Arguments) -> tuple[Thing, ...]:
 
 def is_optimizer_like(value: Value | None) -> bool:
     """Whether a value is an optimizer, or is called like one."""
-    return isinstance(value, Thing) and (
-        value.role is Role.OPTIMIZER or bool(OPTIMIZER_NAME.search(value.label))
-    )
+    return isinstance(value, Thing) and (value.role is Role.OPTIMIZER or bool(OPTIMIZER_NAME.search(value.label)))

@@ -156,9 +156,7 @@ class Context:
     def note(self, mistake: Enum, node: cst.CSTNode, subject: str, **facts: str) -> None:
         """Record a mistake that needs no state to be seen."""
         if not self.silent and self.graph.reachable:
-            self.notes.append(
-                Note(mistake, self.site(node), text_of(node), subject, facts, tuple(self.loops))
-            )
+            self.notes.append(Note(mistake, self.site(node), text_of(node), subject, facts, tuple(self.loops)))
 
     def assigned(self, names: frozenset[str], *, anew: bool = True) -> None:
         """End every assumption on the storage `names`; `anew` says that the old values play no part in the new ones."""

@@ -160,9 +160,7 @@ class Effects:
 
 def _has_more(part: Thing, event: Happening) -> bool:
     """Whether a module surely has parameters beside those of the submodule that is cleared."""
-    children = [
-        thing for value in part.attrs.values() for thing in things_in(value) if thing.role is Role.MODULE
-    ]
+    children = [thing for value in part.attrs.values() for thing in things_in(value) if thing.role is Role.MODULE]
     cleared = [thing for thing in things_in(event.target) if part in thing.owners() or thing in part.parts()]
     if not cleared:
         return False

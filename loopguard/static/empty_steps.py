@@ -14,6 +14,7 @@ from loopguard.static.telling import Telling
 
 
 def empty(telling: Telling, violation: Violation) -> Case | None:
+    """The case of a step that finds no gradients, if nothing else can have brought any."""
     path, event = violation.fact.path(), telling.event(violation.fact)
     clear = telling.event(path[0])
     if clear.kind is not Kind.CLEAR:
@@ -56,10 +57,6 @@ def _discarded_by(telling: Telling, clear: Happening) -> list[Fact] | None:
             if violation.mistake is gradient.Mistake.UNUSED and violation.fact.node == clear.number:
                 path = violation.fact.path()
                 backward = telling.event(path[0])
-                if (
-                    telling.within_iteration(path)
-                    and backward.kind is Kind.BACKWARD
-                    and backward.loops == clear.loops
-                ):
+                if telling.within_iteration(path) and backward.kind is Kind.BACKWARD and backward.loops == clear.loops:
                     return path
     return None

@@ -45,9 +45,7 @@ def event_of(happening: Happening, subject: str, place: Place | None = None) -> 
     )
 
 
-def related(
-    effects: Effects, events: Iterable[Happening], loop: Loop | None, name: str
-) -> tuple[Related, ...]:
+def related(effects: Effects, events: Iterable[Happening], loop: Loop | None, name: str) -> tuple[Related, ...]:
     """The clears, steps and backward passes that bear on a case about `loop`."""
     found = []
     for event in events:
@@ -63,9 +61,7 @@ def related(
     return tuple(found)
 
 
-def trail(
-    graph: FlowGraph, effects: Effects, path: list[Fact], loop: Loop | None, name: str
-) -> tuple[Moment, ...]:
+def trail(graph: FlowGraph, effects: Effects, path: list[Fact], loop: Loop | None, name: str) -> tuple[Moment, ...]:
     """The events of a path that concern the subject, each with what it does, numbered by iterations of `loop`."""
     moments: list[Moment] = []
     iteration = 1 if loop is not None else 0

@@ -101,11 +101,7 @@ def _binary(ctx: Context, node: cst.BinaryOperation) -> Value:
         if isinstance(left, Params) and isinstance(right, Params):
             return Params(left.of + right.of, left.partial or right.partial, left.complete and right.complete)
         if isinstance(left, Params | Group) and isinstance(right, Params | Group):
-            parts = [
-                item
-                for value in (left, right)
-                for item in (value.items if isinstance(value, Group) else [value])
-            ]
+            parts = [item for value in (left, right) for item in (value.items if isinstance(value, Group) else [value])]
             return Group(parts)
     scales = isinstance(node.operator, cst.Divide | cst.Multiply | cst.FloorDivide)
     if isinstance(left, Const) and isinstance(right, Const):
@@ -120,11 +116,7 @@ def _unary(ctx: Context, node: cst.UnaryOperation) -> Value:
     value = ctx.evaluate(ctx, node.expression)
     if isinstance(node.operator, cst.Not):
         return Test(node, ctx.env)
-    if (
-        isinstance(value, Const)
-        and isinstance(value.value, int | float)
-        and isinstance(node.operator, cst.Minus)
-    ):
+    if isinstance(value, Const) and isinstance(value.value, int | float) and isinstance(node.operator, cst.Minus):
         return Const(-value.value, fixed=True)
     return value if isinstance(value, Tensor) else computed(ctx, [value])
 

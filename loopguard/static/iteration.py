@@ -52,7 +52,7 @@ def element(ctx: Context, over: Value) -> Value:
 
 
 def is_vector(value: Value) -> bool:
-    """Whether walking over `value` does the same thing to each of several objects, rather than repeat a step in time."""
+    """Whether walking over `value` does one thing to each of several objects, rather than repeat it in time."""
     if isinstance(value, Params | Gradient):
         return True
     if isinstance(value, Group):
@@ -64,9 +64,7 @@ def is_vector(value: Value) -> bool:
         )
     if isinstance(value, Table):
         return is_vector(Group(list(value.items.values())))
-    return (
-        isinstance(value, Thing) and value.role is not Role.DATA and bool(OPTIMIZER_NAME.search(value.label))
-    )
+    return isinstance(value, Thing) and value.role is not Role.DATA and bool(OPTIMIZER_NAME.search(value.label))
 
 
 def _plural(thing: Thing) -> bool:
@@ -223,9 +221,7 @@ def _range(ctx: Context, arguments: list[cst.BaseExpression]) -> tuple[Value, bo
     first, once = 0, False
     start: int | None = 0
     if len(numbers) > 1:
-        start = (
-            numbers[0].value if isinstance(numbers[0], Const) and isinstance(numbers[0].value, int) else None
-        )
+        start = numbers[0].value if isinstance(numbers[0], Const) and isinstance(numbers[0].value, int) else None
         first = start if start is not None else 0
     last = numbers[1 if len(numbers) > 1 else 0] if numbers else None
     if isinstance(last, Const) and last.fixed and isinstance(last.value, int) and start is not None:

@@ -183,9 +183,7 @@ MEAN_FUNCTIONS = frozenset(
     ]
 )
 
-OPTIMIZER_NAME = re.compile(
-    r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opt_\w+|opts)(?:\[.*\])?$", re.IGNORECASE
-)
+OPTIMIZER_NAME = re.compile(r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opt_\w+|opts)(?:\[.*\])?$", re.IGNORECASE)
 """What people call an optimizer, as the last part of a name."""
 
 SCHEDULER_NAME = re.compile(r"sched|lr_|_lr\b|warm_?up|anneal|swa|plateau|decay", re.IGNORECASE)
@@ -226,9 +224,7 @@ HARMLESS_RECEIVER = re.compile(
 )
 """What people call objects that have steps, updates and resets of their own, which touch no gradient."""
 
-HOOK_CALL = re.compile(
-    r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE
-)
+HOOK_CALL = re.compile(r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE)
 """Names of calls behind which a framework runs code of other people, with everything in its hands."""
 
 NO_GRAD = frozenset(

@@ -17,9 +17,7 @@ from loopguard.static.values import Tensor
 def noted_cases(file: File, ctx: Context) -> Iterator[Case]:
     """The cases of mistakes that need no state to be seen."""
     for note in ctx.notes:
-        if note.mistake is loss.Mistake.LAST_ONLY and not any(
-            event.kind is Kind.STEP for event in ctx.graph.events()
-        ):
+        if note.mistake is loss.Mistake.LAST_ONLY and not any(event.kind is Kind.STEP for event in ctx.graph.events()):
             continue
         kind = Kind.BACKWARD if isinstance(note.mistake, loss.Mistake) else Kind.STEP
         if note.mistake is source.Mistake.UNCALLED:
@@ -31,9 +29,7 @@ def noted_cases(file: File, ctx: Context) -> Iterator[Case]:
 
 def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
     """The cases of losses that are summed or collected with their graphs, iteration after iteration."""
-    backwards = [
-        event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None
-    ]
+    backwards = [event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None]
     for kept in ctx.accumulations:
         used = _used_by(kept, backwards, ctx.resets)
         if used is not None:
@@ -44,14 +40,10 @@ def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
                 Moment(evidence.event_of(used, name), "backward pass through the loss's graph"),
                 Moment(at, f"`{kept.into}` keeps the loss, and with it the graph"),
             )
-            yield Case(
-                loss.Mistake.RETAINED, name, at, trail, (), {"into": kept.into, "loop": kept.loops[-1].text}
-            )
+            yield Case(loss.Mistake.RETAINED, name, at, trail, (), {"into": kept.into, "loop": kept.loops[-1].text})
 
 
-def _used_by(
-    kept: Accumulation, backwards: list[Happening], resets: set[tuple[str, int]]
-) -> Happening | None:
+def _used_by(kept: Accumulation, backwards: list[Happening], resets: set[tuple[str, int]]) -> Happening | None:
     """The backward pass whose loss is kept, if the sum itself serves no backward pass and outlives its iteration."""
     found = None
     for event in backwards:

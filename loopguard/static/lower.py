@@ -16,9 +16,7 @@ from loopguard.static.scope import Env, File
 from loopguard.static.statements import run
 from loopguard.static.values import Bound, Class, Function, Role, Thing, Value
 
-_SETS = re.compile(
-    r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()"
-)
+_SETS = re.compile(r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()")
 
 
 def _call(ctx: Context, callee: Value, node: cst.CSTNode) -> Value:

@@ -192,9 +192,7 @@ def is_module(cls: Class) -> bool:
     for item in mro(cls):
         for base in bases_of(item):
             name = base.dotted if isinstance(base, Ref) else base.label if isinstance(base, Thing) else ""
-            if name.startswith("torch.nn.") or name.rsplit(".", 1)[-1].endswith(
-                ("Module", "PreTrainedModel")
-            ):
+            if name.startswith("torch.nn.") or name.rsplit(".", 1)[-1].endswith(("Module", "PreTrainedModel")):
                 return True
     return False
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from loopguard.static.scope import File
-from loopguard.static.syntax import SyntaxProblem, Tree
+from loopguard.static.syntax import TextError, Tree
 from loopguard.static.values import FileValue, Inert, Value
 
 _EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim")
@@ -84,5 +84,5 @@ class Project:
         try:
             source = Source.from_bytes(data, shown(path), path)
             return FileValue(File(source, self, Tree(source.text)))
-        except (SyntaxProblem, SourceError):
+        except (TextError, SourceError):
             return None

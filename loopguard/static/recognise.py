@@ -115,9 +115,7 @@ def _objects(ctx: Context, owner: Value, node: cst.Call) -> list[Thing]:
     return []
 
 
-def _gated(
-    ctx: Context, node: cst.Call, thing: Thing, kind: Kind, clears_itself: bool = False, via: str = ""
-) -> None:
+def _gated(ctx: Context, node: cst.Call, thing: Thing, kind: Kind, clears_itself: bool = False, via: str = "") -> None:
     """Emit a clear or step; within `accumulate()` a prepared optimizer does it at the end of a window only."""
     if not (ctx.accumulating and thing.role is Role.OPTIMIZER):
         ctx.emit(kind, node, thing, clears_itself=clears_itself, via=via or ctx.accumulating)
@@ -147,9 +145,7 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
             first.role = Role.OPTIMIZER
             _gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label)
             return Const(None)
-    if thing.role is Role.SCHEDULER or (
-        thing.role is not Role.OPTIMIZER and SCHEDULER_NAME.search(thing.label)
-    ):
+    if thing.role is Role.SCHEDULER or (thing.role is not Role.OPTIMIZER and SCHEDULER_NAME.search(thing.label)):
         ctx.emit(Kind.SCHEDULE, node, thing)
         return Const(None)
     if thing.role is Role.ENGINE or (thing.backs and thing.role in (Role.OPAQUE, Role.MODULE)):
@@ -321,19 +317,13 @@ def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Argumen
 def scaler_call(ctx: Context, node: cst.Call, callee: Thing, arguments: Arguments) -> Value | None:
     """Lower timm's `loss_scaler(loss, optimizer, ...)`: backward and, unless told otherwise, step; no clear."""
     optimizer = arguments.get(1, "optimizer")
-    if not (callee.role is Role.SCALER or SCALER_NAME.search(callee.label)) or not is_optimizer_like(
-        optimizer
-    ):
+    if not (callee.role is Role.SCALER or SCALER_NAME.search(callee.label)) or not is_optimizer_like(optimizer):
         return None
     assert isinstance(optimizer, Thing)
     optimizer.role = Role.OPTIMIZER
     deposit(ctx, node, provenance(arguments.get(0, "loss")))
     gate = next(
-        (
-            a.value
-            for a in node.args
-            if a.keyword is not None and a.keyword.value in ("update_grad", "need_update")
-        ),
+        (a.value for a in node.args if a.keyword is not None and a.keyword.value in ("update_grad", "need_update")),
         None,
     )
     if gate is None:
@@ -363,6 +353,4 @@ def keep(ctx: Context, node: cst.CSTNode, into: str, value: Value, total: int, s
         return
     if isinstance(value, Const | Counter):
         return
-    ctx.accumulations.append(
-        Accumulation(ctx.site(node), text_of(node), into, kept, total, tuple(ctx.loops), storage)
-    )
+    ctx.accumulations.append(Accumulation(ctx.site(node), text_of(node), into, kept, total, tuple(ctx.loops), storage))

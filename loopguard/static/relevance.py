@@ -28,9 +28,7 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
     known = _relevant.setdefault(file, {})
     if node not in known:
         text = file.tree.source(node)
-        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(
-            _WORD.findall(text)
-        )
+        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(_WORD.findall(text))
     return known[node]
 
 
@@ -85,9 +83,7 @@ def _collect(
 ) -> None:
     definitions = [(name, value.node)]
     if isinstance(value, Class):
-        definitions += [
-            (method, node) for method, node in value.methods.items() if not method.startswith("__")
-        ]
+        definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
     for called, node in definitions:
         text = file.tree.source(node)
         if events.search(text) is not None:

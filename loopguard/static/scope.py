@@ -156,9 +156,7 @@ class File:
 
 def class_of(node: cst.ClassDef, env: Env, file: File) -> Class:
     """The class that a definition makes, with its methods by name."""
-    methods = {
-        item.name.value: item for item in _definitions(node.body.body) if isinstance(item, cst.FunctionDef)
-    }
+    methods = {item.name.value: item for item in _definitions(node.body.body) if isinstance(item, cst.FunctionDef)}
     return Class(node.name.value, node, env, file, methods=methods, declared=_declared(node))
 
 

@@ -1,8 +1,8 @@
 """The worklist: what follows from an event, along every feasible path, with the path as evidence.
 
-A *belief* is the set of states that the subject may be in at one point of one path: one state where everything on the way
-was sure, several where it was not. A mistake is reported only if every state of the belief makes one. Beliefs are kept
-apart by the assumptions of their paths, so that two tests of one condition are one choice, not four paths.
+A *belief* is the set of states that the subject may be in at one point of one path: one state where everything on the
+way was sure, several where it was not. A mistake is reported only if every state of the belief makes one. Beliefs are
+kept apart by the assumptions of their paths, so that two tests of one condition are one choice, not four paths.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ _DATA = re.compile(r"\.item\(|isnan|isfinite|isinf")
 
 
 def stale(telling: Telling, violation: Violation) -> Case | None:
+    """The case of a step that uses gradients of an earlier step again, with new ones on top."""
     path, event = violation.fact.path(), telling.event(violation.fact)
     first = telling.event(path[0])
     if first.kind is not Kind.STEP:
@@ -27,9 +28,7 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
     steps = [first, event]
     loop = evidence.last_loop_crossed(telling.graph, path, common_loops(steps))
     clears = [
-        item
-        for item in telling.events
-        if item.kind is Kind.CLEAR and telling.effects.relation(item) is Relation.WHOLE
+        item for item in telling.events if item.kind is Kind.CLEAR and telling.effects.relation(item) is Relation.WHOLE
     ]
     if loop is None:
         return _stale_within_iteration(telling, violation, path, steps, clears)
@@ -45,11 +44,7 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
         return _step_outside(telling, path, outside[-1], loop, gates[0])
     if inside:
         facts["path"] = ", ".join(
-            sorted(
-                str(Assumption(guard.condition, not guard.truth))
-                for guard in skipped
-                if guard not in event.guards
-            )
+            sorted(str(Assumption(guard.condition, not guard.truth)) for guard in skipped if guard not in event.guards)
         )
     wrong = _wrong_target(telling, loop)
     if wrong is not None:
@@ -124,6 +119,7 @@ def _wrong_target(telling: Telling, loop: Loop) -> str | None:
 
 
 def repeated(telling: Telling, violation: Violation) -> Case | None:
+    """The case of a second step on the gradients that a first one has used."""
     path, event = violation.fact.path(), telling.event(violation.fact)
     earlier = telling.event(path[0])
     if earlier.kind is not Kind.STEP or not _is_fed(telling, event):
@@ -144,11 +140,10 @@ def _is_fed(telling: Telling, step: Happening) -> bool:
 
 
 def mixed(telling: Telling, violation: Violation) -> Case | None:
+    """The case of a step that also applies the gradients of another optimizer's loss."""
     path, event = violation.fact.path(), telling.event(violation.fact)
     foreign = telling.event(path[0])
-    other = next(
-        (telling.event(fact) for fact in path if telling.concerns(fact, Kind.STEP, mine=False)), None
-    )
+    other = next((telling.event(fact) for fact in path if telling.concerns(fact, Kind.STEP, mine=False)), None)
     if foreign.kind is not Kind.BACKWARD or other is None:
         return None
     names = [thing.label for thing in things_in(other.target)]

@@ -10,7 +10,7 @@ import ast
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import libcst as cst
@@ -19,14 +19,12 @@ from libcst._nodes.internal import CodegenState
 Range = tuple[int, int, int, int]
 """First row, first column, last row, end column; rows and columns from 1, the end exclusive."""
 
-_PLAIN = frozenset(
-    {cst.Call, cst.Attribute, cst.Assign, cst.AugAssign, cst.AnnAssign, cst.Expr, cst.Lambda, cst.Del}
-)
+_PLAIN = frozenset({cst.Call, cst.Attribute, cst.Assign, cst.AugAssign, cst.AnnAssign, cst.Expr, cst.Lambda, cst.Del})
 _COMPOUND = frozenset({cst.For, cst.While, cst.If, cst.FunctionDef, cst.ClassDef, cst.With, cst.Try})
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
 
-class SyntaxProblem(Exception):
+class TextError(Exception):
     """The text cannot be parsed: where (row and column from 1) and why."""
 
     def __init__(self, row: int, column: int, reason: str) -> None:
@@ -34,18 +32,18 @@ class SyntaxProblem(Exception):
         self.row, self.column, self.reason = row, column, reason
 
 
-def _problem(text: str, error: cst.ParserSyntaxError) -> SyntaxProblem:
+def _problem(text: str, error: cst.ParserSyntaxError) -> TextError:
     """Where and why a text cannot be parsed. Python's own parser says it better, if it agrees."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(text)
     except SyntaxError as found:
-        return SyntaxProblem(found.lineno or 1, found.offset or 1, found.msg)
+        return TextError(found.lineno or 1, found.offset or 1, found.msg)
     except (ValueError, RecursionError, MemoryError):
         pass  # then libcst's word is all there is
     reason = error.message.removeprefix("parser error: ").strip()
-    return SyntaxProblem(error.raw_line, error.raw_column + 1, reason)
+    return TextError(error.raw_line, error.raw_column + 1, reason)
 
 
 class _Counter(CodegenState):
@@ -76,9 +74,7 @@ class _Counter(CodegenState):
         if type(node) in _PLAIN:
             self.ranges[node] = (*self.starts.pop(), self.row, self.column)
 
-    def record_syntactic_position(
-        self, node: cst.CSTNode, *, start_node: Any = None, end_node: Any = None
-    ) -> Any:
+    def record_syntactic_position(self, node: cst.CSTNode, *, start_node: Any = None, end_node: Any = None) -> Any:
         return self._compound(node) if type(node) in _COMPOUND else _NOTHING
 
     @contextmanager
@@ -92,13 +88,13 @@ class Tree:
     """A parsed file: its libcst module, the ranges of its nodes, and their texts."""
 
     def __init__(self, text: str) -> None:
-        """Parse `text`. Raises SyntaxProblem."""
+        """Parse `text`. Raises TextError."""
         try:
             self.module = cst.parse_module(text)
         except cst.ParserSyntaxError as error:
             raise _problem(text, error) from None
         except RecursionError:
-            raise SyntaxProblem(1, 1, "nested too deeply") from None
+            raise TextError(1, 1, "nested too deeply") from None
         self.lines = text.split("\n")
         self._counted: dict[cst.CSTNode, Range] | None = None
 
@@ -151,12 +147,10 @@ def text_of(node: cst.CSTNode) -> str:
     return " ".join(_EMPTY.code_for_node(node).split())
 
 
-@lru_cache(maxsize=None)
+@cache
 def _fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     return tuple(
-        name
-        for name in kind.__dataclass_fields__
-        if not name.startswith(_NO_CHILDREN) and name != "__weakref__"
+        name for name in kind.__dataclass_fields__ if not name.startswith(_NO_CHILDREN) and name != "__weakref__"
     )
 
 

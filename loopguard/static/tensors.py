@@ -34,17 +34,12 @@ def provenance(value: Value | None) -> Tensor:
         if value.role in (Role.MODULE, Role.CRITERION):
             return Tensor(frozenset({value}), complete=True)
         sources = frozenset(
-            part
-            for thing in (value, *value.captured)
-            if thing.role is not Role.OPTIMIZER
-            for part in (thing,)
+            part for thing in (value, *value.captured) if thing.role is not Role.OPTIMIZER for part in (thing,)
         )
         return Tensor(sources, complete=False, ancestors=frozenset({-value.number}))
     if isinstance(value, Group):
         merged = _merge([provenance(item) for item in value.items])
-        return replace(
-            merged, ancestors=merged.ancestors | {-id(value)}, complete=merged.complete and not value.open
-        )
+        return replace(merged, ancestors=merged.ancestors | {-id(value)}, complete=merged.complete and not value.open)
     if isinstance(value, Table):
         return _merge([provenance(item) for item in value.items.values()])
     if isinstance(value, Params):
@@ -147,9 +142,7 @@ def join(first: Value, second: Value) -> Value:
         of = tuple(dict.fromkeys((*first.of, *second.of)))
         return Params(of, True, first.complete and second.complete)
     if isinstance(first, Group) and isinstance(second, Group) and len(first.items) == len(second.items):
-        return Group(
-            [join(a, b) for a, b in zip(first.items, second.items, strict=True)], first.open or second.open
-        )
+        return Group([join(a, b) for a, b in zip(first.items, second.items, strict=True)], first.open or second.open)
     if type(first) is type(second) and not isinstance(first, Thing):
         return first if isinstance(first, Table) else Thing("")
     return first if isinstance(first, Thing) and isinstance(second, Const) else Thing("")

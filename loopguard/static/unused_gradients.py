@@ -14,6 +14,7 @@ from loopguard.static.values import Thing, things_in
 
 
 def unused(telling: Telling, violation: Violation) -> Case | None:
+    """The case of gradients that are cleared before any step has used them."""
     path, clear = violation.fact.path(), telling.event(violation.fact)
     backward = telling.event(path[0])
     if backward.kind is not Kind.BACKWARD:

@@ -46,10 +46,11 @@ class Value:
 class Thing(Value):
     """An object with an identity.
 
-    `label` is how the user writes it. `holds` are the modules (or single tensors) whose parameters an optimizer
-    was built over, None if that is unknown. `captured` are the things that it was built from, and may contain.
-    `wrapped` optimizers were given to a library that decides when they step, and `backs` says that the object has been
-    seen to run backward passes itself, as an engine does. `known` says that the object's construction was seen, so that two known things are two objects.
+    `label` is how the user writes it. `holds` are the modules (or single tensors) whose parameters an optimizer was
+    built over, None if that is unknown. `captured` are the things that it was built from, and may contain. `known`
+    says that the object's construction was seen, so that two known things are two objects. `wrapped` optimizers were
+    given to a library that decides when they step; `backs` says that the object has been seen to run backward passes
+    itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way.
     """
 
     __slots__ = (
@@ -106,7 +107,7 @@ class Thing(Value):
         return self.attrs[name]
 
     def parts(self) -> Iterator[Thing]:
-        """This thing and every thing that it is known to contain."""
+        """The thing itself, and every thing that it is known to contain."""
         seen: set[Thing] = set()
         todo = [self]
         while todo:
@@ -271,7 +272,7 @@ def things_in(value: Value | None) -> Iterator[Thing]:
             todo += item.items.values()
         elif isinstance(item, Params):
             todo += item.of
-        elif isinstance(item, Gradient) or isinstance(item, Method):
+        elif isinstance(item, Gradient | Method):
             todo.append(item.of)
         elif isinstance(item, Bound):
             todo.append(item.self)

@@ -67,9 +67,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     if step.via and step.via.endswith("accumulate") and gate is not None:
         found = gate.condition.gate
         if found is not None:
-            yield case(
-                window.Mistake.DOUBLE, step, wrapper=step.via, window=gate.condition.text, size=found.size
-            )
+            yield case(window.Mistake.DOUBLE, step, wrapper=step.via, window=gate.condition.text, size=found.size)
     if gate is None:
         for event in here:
             other = gate_within(event, loop)
@@ -105,9 +103,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     if gate.truth is found.inverted:
         yield case(window.Mistake.INVERTED, step, **facts)
         return
-    if not step.clears_itself and not any(
-        _same_window(event, loop, found) for event in _clears(here, effects)
-    ):
+    if not step.clears_itself and not any(_same_window(event, loop, found) for event in _clears(here, effects)):
         return
     if found.opens_first:
         yield case(window.Mistake.OFF_BY_ONE, step, **facts)
@@ -131,16 +127,11 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
 
 def _numbers_itself(loop: Loop, gate: window.Gate) -> bool:
     """Whether the gate's counter is the loop's own number, which starts anew with every epoch."""
-    return (
-        gate.start is not None
-        and re.search(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ", loop.text) is not None
-    )
+    return gate.start is not None and re.search(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ", loop.text) is not None
 
 
 def _clears(events: list[Happening], effects: Effects) -> list[Happening]:
-    return [
-        event for event in events if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE
-    ]
+    return [event for event in events if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE]
 
 
 def _same_window(event: Happening, loop: Loop, gate: window.Gate) -> bool:
@@ -182,6 +173,5 @@ def _ungated(graph: FlowGraph, clip: Happening, loop: Loop) -> bool:
     """Whether a backward pass stands behind the same gate as the clip, so that the gate is about something else."""
     keys = _keys(clip, loop)
     return any(
-        event.kind is Kind.BACKWARD and loop in event.loops and _keys(event, loop) & keys
-        for event in graph.events()
+        event.kind is Kind.BACKWARD and loop in event.loops and _keys(event, loop) & keys for event in graph.events()
     )
