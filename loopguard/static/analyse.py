@@ -24,28 +24,36 @@ from loopguard.static.windows import window_cases
 if TYPE_CHECKING:
     from loopguard.source import Source
 
-_RECURSION = 10_000
+_RECURSION = 6_000
 
 
 def analyse(source: Source, project: Project) -> Iterator[Case]:
-    """The mistakes in one file, each once. A text that cannot be parsed is one mistake.
+    """The mistakes in one file, each once. A text that cannot be parsed, or is nested too deeply, is one mistake.
 
     `project` resolves what the file imports from its own project.
     """
     # Deeply nested expressions are legal; Python's default limit is not made for walking trees.
     sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
     try:
-        tree = Tree(source.text)
+        yield from _analyse(File(source, project, Tree(source.text)))
     except TextError as problem:
-        place = source.place(problem.row, problem.column, problem.row, problem.column)
-        event = Event(Kind.UNKNOWN, source.path, place, "")
-        yield Case(text_mistakes.Mistake.INVALID_SYNTAX, source.path, event, facts={"reason": problem.reason})
-        return
-    file = File(source, project, tree)
+        yield _refusal(source, problem.row, problem.column, problem.reason)
+    except RecursionError:
+        yield _refusal(source, 1, 1, "nested too deeply")
+
+
+def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
+    event = Event(Kind.UNKNOWN, source.path, source.place(row, column, row, column), "")
+    return Case(text_mistakes.Mistake.INVALID_SYNTAX, source.path, event, facts={"reason": reason})
+
+
+def _analyse(file: File) -> Iterator[Case]:
     if not is_pytorch(file):
         return
     seen: set[tuple[object, object]] = set()
     for ctx in _lowerings(file):
+        if ctx.truncated:
+            continue  # what is missing might be what clears
         for case in _cases(file, ctx):
             key = (case.mistake, case.at.place)
             if key not in seen:

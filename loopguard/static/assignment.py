@@ -9,6 +9,7 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.lifecycles import source
 from loopguard.static import iteration, recognise
+from loopguard.static.constructors import attach
 from loopguard.static.context import Context
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
 from loopguard.static.syntax import children_of, descendants, text_of
@@ -21,8 +22,10 @@ from loopguard.static.values import (
     Params,
     Role,
     Table,
+    Tensor,
     Thing,
     Value,
+    add,
 )
 
 
@@ -61,6 +64,8 @@ def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: V
             return
         if target.attr.value == "requires_grad":
             owner = ctx.evaluate(ctx, target.value)
+            if isinstance(owner, Tensor):
+                attach(ctx, target, owner)
             for thing in owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ():
                 thing.toggled = True
             return
@@ -159,12 +164,18 @@ def _combined(ctx: Context, old: Value, value: Value, *, divided: bool = False, 
     if isinstance(old, Params) and isinstance(value, Params):
         return Params((*old.of, *value.of), True, old.complete and value.complete)
     if isinstance(old, Group) and isinstance(value, Group):
-        return Group([*old.items, *value.items], old.open or value.open)
+        return _joined(old, list(value.items), value.open)
     if isinstance(old, Group):
-        return Group([*old.items, value], True)
+        return _joined(old, [value], True)
     if isinstance(old, Const | Counter) and isinstance(value, Const | Counter):
         return Const(...)
     return computed(ctx, [old, value], divided=divided, divisor=divisor)
+
+
+def _joined(old: Group, values: list[Value], more: bool) -> Group:
+    made = Group([], old.open or more)
+    add(made, [*old.items, *values])
+    return made
 
 
 def _rebind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:

@@ -54,6 +54,7 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
+    add,
     things_in,
 )
 
@@ -219,13 +220,13 @@ def _container_method(ctx: Context, node: cst.Call, owner: Group | Table, name: 
     values = arguments.positional
     if isinstance(owner, Group):
         if name == "append" and values:
-            owner.items.append(values[0])
+            add(owner, [values[0]])
             if ctx.loops:
                 owner.open = True
             recognise.appended(ctx, node, owner, values[0])
             return Const(None)
         if name == "extend" and values:
-            owner.items += values[0].items if isinstance(values[0], Group) else [values[0]]
+            add(owner, list(values[0].items) if isinstance(values[0], Group) else [values[0]])
             return Const(None)
         if name in ("copy",):
             return owner

@@ -87,9 +87,19 @@ def from_receiver(ctx: Context, node: cst.Call, owner: Value, name: str, argumen
     if isinstance(owner, Tensor | Thing) and name in GRAPH_CUTTERS:
         if isinstance(owner, Tensor) or provenance(owner).sources:
             return detached(ctx, owner, f"`.{name}()`")
-    if isinstance(owner, Tensor) and name == "requires_grad_":
-        return computed(ctx, [owner], attaches=not ctx.grad_off)
+    if isinstance(owner, Tensor) and name == "requires_grad_" and not isinstance(node.func, cst.Name):
+        attach(ctx, node.func, owner)
+        return computed(ctx, [owner], attaches=True)
+    if isinstance(owner, Tensor) and name in ("parameters", "named_parameters"):
+        return Params(tuple(owner.sources), partial=True, complete=False)
     return None
+
+
+def attach(ctx: Context, target: cst.BaseExpression, tensor: Tensor) -> None:
+    """Let the variable behind `x.requires_grad_()` or `x.requires_grad = True` be a leaf that has a graph."""
+    if isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name):
+        name = target.value.value
+        ctx.env.home(name).variables[name] = computed(ctx, [tensor], attaches=True)
 
 
 def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None, dotted: str) -> Thing:
@@ -225,6 +235,10 @@ def _from_torch(ctx: Context, dotted: str, last: str, first: Value | None, argum
         )
     ):
         return None
+    if last in ("device", "dtype", "manual_seed", "is_tensor", "is_grad_enabled", "get_rng_state") or last.startswith(
+        "set_"
+    ):
+        return Const(...)
     if last[:1].isupper():
         return Thing("", known=True, captured=_things(arguments))
     if last in (

@@ -90,6 +90,7 @@ class Context:
         self.called: set[cst.CSTNode] = set()
         self.grad_off = ""
         self.accumulating = ""
+        self.accumulating_depth = 0
         self.notes: list[Note] = []
         self.accumulations: list[Accumulation] = []
         self.resets: set[tuple[str, int]] = set()
@@ -149,6 +150,7 @@ class Context:
             clears_itself=clears_itself,
             maybe=maybe,
             via=via,
+            depth=self.accumulating_depth,
         )
         event.number = self.graph.add(Node("", event=event))
         return event

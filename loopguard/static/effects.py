@@ -27,6 +27,8 @@ class Effect:
     used: bool = False
 
 
+_MANY = 48
+
 ANYTHING = Effect(None, anything=True)
 USED = Effect(None, used=True)
 
@@ -52,6 +54,8 @@ def subjects_of(graph: FlowGraph) -> list[Subject]:
             for thing in things_in(event.target):
                 if thing.role is Role.OPTIMIZER:
                     optimizers[thing] = None
+    if len(optimizers) > _MANY:
+        return []  # no training loop; the cost would grow with the cube
     return [
         Subject(optimizer, part)
         for optimizer in optimizers
@@ -185,10 +189,10 @@ def _conditions_worth_keeping(graph: FlowGraph, concerned: Iterable[int]) -> fro
     for number in concerned:
         event = graph.nodes[number].event
         for guard in event.guards if event is not None else ():
-            for text in _ATOM.split(guard.condition.text):
-                name = text.strip("() ").removeprefix("not ")
-                places.setdefault(name, set()).add(id(guard))
-                places.setdefault(_COMPARED.split(name)[0], set()).add(id(guard))
+            for text in (guard.condition.text, *_ATOM.split(guard.condition.text)):
+                for name in (text, text.strip("() ").removeprefix("not ")):
+                    places.setdefault(name, set()).add(id(guard))
+                    places.setdefault(_COMPARED.split(name)[0], set()).add(id(guard))
     often = {text for text, guards in places.items() if len(guards) > 1}
     return frozenset(
         key

@@ -31,6 +31,8 @@ from loopguard.static.values import (
     Test,
     Thing,
     Value,
+    add,
+    things_in,
 )
 
 
@@ -102,12 +104,17 @@ def _binary(ctx: Context, node: cst.BinaryOperation) -> Value:
             return Params(left.of + right.of, left.partial or right.partial, left.complete and right.complete)
         if isinstance(left, Params | Group) and isinstance(right, Params | Group):
             parts = [item for value in (left, right) for item in (value.items if isinstance(value, Group) else [value])]
-            return Group(parts)
+            made = Group([])
+            add(made, parts)
+            return made
     scales = isinstance(node.operator, cst.Divide | cst.Multiply | cst.FloorDivide)
     if isinstance(left, Const) and isinstance(right, Const):
         return Const(...)
     if isinstance(left, Counter | Const) and isinstance(right, Counter | Const):
         return Test(node, ctx.env)
+    if not isinstance(left, Tensor | Group | Params) and not isinstance(right, Tensor | Group | Params):
+        # Two numbers, or two losses: nothing tells yet.
+        return Thing("", captured=tuple(dict.fromkeys((*things_in(left), *things_in(right)))), known=True)
     divisor = text_of(node.right) if isinstance(node.operator, cst.Divide) else ""
     return computed(ctx, [left, right], divided=scales, divisor=divisor)
 

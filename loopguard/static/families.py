@@ -10,10 +10,12 @@ from loopguard.static.values import Class, FileValue, Function
 def is_pytorch(file: File) -> bool:
     """Whether the file uses PyTorch: it imports it, or imports something that does and no other library of its kind."""
     tops = file.imported_packages
-    if tops & TORCH_FAMILY:
+    if "torch" in tops:
         return True
     if tops & OTHER_FAMILIES:
-        return False
+        return False  # some packages of the family have other backends too
+    if tops & TORCH_FAMILY:
+        return True
     if file.star_imports:
         return True
     # Nothing of the family by name: the project's own modules may bring it in.

@@ -80,6 +80,7 @@ class Happening:
 
     `target` is what is cleared, stepped or handed to unknown code, None for "perhaps anything"; for a backward pass
     `loss` is what it starts from. `loops` and `guards` are the loops and conditions that enclose it, outermost first.
+    `via` names the object through which a library does it; `depth` counts the conditions around that one's block.
     """
 
     kind: Kind
@@ -93,6 +94,7 @@ class Happening:
     clears_itself: bool = False
     maybe: bool = False
     via: str = ""
+    depth: int = 0
     among: tuple[Thing, ...] = ()
 
 

@@ -23,6 +23,8 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
+    add,
+    collections_in,
 )
 
 
@@ -141,11 +143,11 @@ def _bind_element(ctx: Context, target: cst.Subscript, value: Value) -> None:
     if isinstance(value, Thing) and not value.label:
         value.label = text_of(target)
     if isinstance(owner, Table):
-        owner.items[key] = value
+        owner.items[key] = Thing("") if isinstance(value, Group | Table) and owner in collections_in(value) else value
     elif isinstance(owner, Thing) and text:
         owner.attrs[f"[{text}]"] = value
     elif isinstance(owner, Group):
-        owner.items.append(value)
+        add(owner, [value])
         owner.open = True
 
 

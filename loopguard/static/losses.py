@@ -60,10 +60,11 @@ def _used_by(kept: Accumulation, backwards: list[Happening], resets: set[tuple[s
 
 def _is_kept(used: Tensor, kept: Tensor) -> bool:
     """Whether `kept` is `used`, or was computed from it."""
-    newest = max(used.ancestors, default=0)
-    if newest > 0:
-        return newest in kept.ancestors
-    return len(used.ancestors) == 1 and used.ancestors <= kept.ancestors
+    if not used.ancestors:
+        return False
+    # Tensors count up from 1; things that may be tensors, down from -1.
+    newest = max(used.ancestors)
+    return (newest if newest > 0 else min(used.ancestors)) in kept.ancestors
 
 
 def _loss_name(event: Happening) -> str:

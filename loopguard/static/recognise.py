@@ -40,6 +40,7 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
+    leaves,
 )
 
 _TRAINS = re.compile(
@@ -95,7 +96,10 @@ def _is_zero(value: Value) -> bool:
 
 
 def _zero_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
-    for thing in _objects(ctx, owner, node):
+    things = _objects(ctx, owner, node)
+    if not things:
+        ctx.emit(Kind.CLEAR, node, None, maybe=True)
+    for thing in things:
         if thing.role is Role.OPAQUE and OPTIMIZER_NAME.search(thing.label):
             thing.role = Role.OPTIMIZER
         _gated(ctx, node, thing, Kind.CLEAR)
@@ -107,8 +111,8 @@ def _objects(ctx: Context, owner: Value, node: cst.Call) -> list[Thing]:
     if isinstance(owner, Thing):
         return [owner]
     if isinstance(owner, Group | Table):
-        items = owner.items if isinstance(owner, Group) else list(owner.items.values())
-        return list(dict.fromkeys(thing for item in items for thing in _objects(ctx, item, node)))
+        inner = (item for item in leaves(owner) if not isinstance(item, Group | Table))
+        return list(dict.fromkeys(thing for item in inner for thing in _objects(ctx, item, node)))
     if isinstance(owner, Ref | Inert) and isinstance(node.func, cst.Attribute):
         name = text_of(node.func.value)
         return [ctx.implicit(name)] if not name[:1].isupper() else []
@@ -249,19 +253,20 @@ def deposit(ctx: Context, node: cst.CSTNode, loss: Tensor) -> None:
         ctx.emit(Kind.UNKNOWN, node, None)
         return
     event = ctx.emit(Kind.BACKWARD, node, loss=loss, via=ctx.accumulating)
-    loops = tuple(loop.number for loop in ctx.loops)
+    loops = tuple(ctx.loops)
     if event is not None and len(loss.born) > len(loops) and loss.born[: len(loops)] == loops:
-        left = ctx.graph.loops[loss.born[len(loops)]]
+        left = loss.born[len(loops)]
         if left.batches and not left.breaks and not loss.carried:
             ctx.note(losses.Mistake.LAST_ONLY, node, _receiver(node), loop=left.text)
 
 
 def _receiver(node: cst.CSTNode) -> str:
     if isinstance(node, cst.Call):
-        if isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward" and not node.args:
+        given = [argument for argument in node.args if argument.keyword is None]
+        if isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward" and not given:
             return text_of(node.func.value)
-        if node.args:
-            return text_of(node.args[0].value)
+        if given:
+            return text_of(given[0].value)
         return text_of(node.func.value) if isinstance(node.func, cst.Attribute) else text_of(node.func)
     return "loss"
 
@@ -343,7 +348,7 @@ def appended(ctx: Context, node: cst.Call, group: Group, value: Value) -> None:
     if isinstance(node.func, cst.Attribute):
         owner = node.func.value
         storage = ctx.storage(owner)[1] if isinstance(owner, cst.Name | cst.Attribute) else ""
-        keep(ctx, node, text_of(owner), value, -id(group), storage)
+        keep(ctx, node, text_of(owner), value, -group.number, storage)
 
 
 def keep(ctx: Context, node: cst.CSTNode, into: str, value: Value, total: int, storage: str) -> None:

@@ -43,9 +43,10 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
     if inside and outside and all(is_configured(gate) for gate in gates):
         return _step_outside(telling, path, outside[-1], loop, gates[0])
     if inside:
-        facts["path"] = ", ".join(
-            sorted(str(Assumption(guard.condition, not guard.truth)) for guard in skipped if guard not in event.guards)
-        )
+        without = {guard for guard in skipped if guard not in event.guards}
+        if not without:
+            return None  # the clear stands under the step's own conditions
+        facts["path"] = ", ".join(sorted(str(Assumption(guard.condition, not guard.truth)) for guard in without))
     wrong = _wrong_target(telling, loop)
     if wrong is not None:
         facts["wrong_target"] = wrong

@@ -7,6 +7,7 @@ the same code generation once with a state that only counts, and keeps the few k
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -32,16 +33,38 @@ class TextError(Exception):
         self.row, self.column, self.reason = row, column, reason
 
 
-def _problem(text: str, error: cst.ParserSyntaxError) -> TextError:
-    """Where and why a text cannot be parsed. Python's own parser says it better, if it agrees."""
+_BRACKET = re.compile(r"[()\[\]{}]")
+_STEEP, _LONG = 100, 5_000
+
+
+def _is_steep(text: str) -> bool:
+    """Whether a text may be nested so deeply that libcst's parser, which has no limit of its own, would crash."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "([{" else -1
+        if depth > _STEEP:
+            return True
+    return len(text) > _LONG and any(len(line) > _LONG for line in text.split("\n"))
+
+
+def _let_python_judge(text: str) -> None:
+    """Raise TextError if Python's own parser, which knows its limits, refuses a text."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(text)
     except SyntaxError as found:
-        return TextError(found.lineno or 1, found.offset or 1, found.msg)
+        raise TextError(found.lineno or 1, found.offset or 1, found.msg) from None
     except (ValueError, RecursionError, MemoryError):
-        pass  # then libcst's word is all there is
+        raise TextError(1, 1, "nested too deeply") from None
+
+
+def _problem(text: str, error: cst.ParserSyntaxError) -> TextError:
+    """Where and why a text cannot be parsed. Python's own parser says it better, if it agrees."""
+    try:
+        _let_python_judge(text)
+    except TextError as found:
+        return found
     reason = error.message.removeprefix("parser error: ").strip()
     return TextError(error.raw_line, error.raw_column + 1, reason)
 
@@ -89,6 +112,8 @@ class Tree:
 
     def __init__(self, text: str) -> None:
         """Parse `text`. Raises TextError."""
+        if _is_steep(text):
+            _let_python_judge(text)
         try:
             self.module = cst.parse_module(text)
         except cst.ParserSyntaxError as error:

@@ -17,6 +17,7 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
+    leaves,
 )
 
 _ANCESTORS = 64
@@ -36,12 +37,12 @@ def provenance(value: Value | None) -> Tensor:
         sources = frozenset(
             part for thing in (value, *value.captured) if thing.role is not Role.OPTIMIZER for part in (thing,)
         )
-        return Tensor(sources, complete=False, ancestors=frozenset({-value.number}))
-    if isinstance(value, Group):
-        merged = _merge([provenance(item) for item in value.items])
-        return replace(merged, ancestors=merged.ancestors | {-id(value)}, complete=merged.complete and not value.open)
-    if isinstance(value, Table):
-        return _merge([provenance(item) for item in value.items.values()])
+        ancestors = frozenset(-thing.number for thing in (value, *value.captured))
+        return Tensor(sources, complete=False, ancestors=ancestors)
+    if isinstance(value, Group | Table):
+        merged = _merge([provenance(item) for item in leaves(value)])
+        number = frozenset({-value.number}) if isinstance(value, Group) else frozenset()
+        return replace(merged, ancestors=merged.ancestors | number, complete=merged.complete and not value.open)
     if isinstance(value, Params):
         return Tensor(frozenset(value.of), complete=value.complete)
     return Tensor()
@@ -86,11 +87,11 @@ def computed(
     """
     merged = _merge([provenance(item) for item in inputs if not isinstance(item, Const)])
     graph, cut = merged.graph, merged.cut
-    if through is not None:
+    if through is not None or not known:
         graph = Attachment.MAYBE if graph is Attachment.NO else graph
     if attaches:
         graph = Attachment.YES
-    if ctx.grad_off:
+    elif ctx.grad_off:
         graph, cut = Attachment.NO, ctx.grad_off
     elif graph is not Attachment.NO:
         cut = ""
@@ -101,7 +102,7 @@ def computed(
         graph=graph,
         cut=cut,
         ancestors=ancestors | {ctx.new_tensor()},
-        born=tuple(loop.number for loop in ctx.loops),
+        born=tuple(ctx.loops),
         mean=mean,
         divided=merged.divided or divided,
         divisor=divisor or merged.divisor,

@@ -8,7 +8,7 @@ is simply absent, and whoever asks must take absence for "perhaps".
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import libcst as cst
 
+    from loopguard.static.graph import Loop
     from loopguard.static.scope import Env, File
 
 
@@ -35,6 +36,7 @@ class Role(Enum):
 
 
 _numbers = itertools.count(1)
+_MANY = 32
 
 
 class Value:
@@ -153,7 +155,7 @@ class Tensor(Value):
     graph: Attachment = Attachment.MAYBE
     cut: str = ""
     ancestors: frozenset[int] = frozenset()
-    born: tuple[int, ...] = ()
+    born: tuple[Loop, ...] = ()
     mean: bool = False
     divided: bool = False
     divisor: str = ""
@@ -166,6 +168,7 @@ class Group(Value):
 
     items: list[Value]
     open: bool = False
+    number: int = field(default_factory=lambda: next(_numbers))
 
 
 @dataclass(slots=True, eq=False)
@@ -253,6 +256,47 @@ class Test(Value):
 
     node: cst.BaseExpression
     env: Env
+
+
+def leaves(value: Value | None) -> Iterator[Value]:
+    """A value, or the elements of a collection at any depth, each once however often it is shared."""
+    todo: list[Value | None] = [value]
+    seen: set[int] = set()
+    while todo:
+        item = todo.pop()
+        if item is None or id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, Group):
+            todo += reversed(item.items)
+        elif isinstance(item, Table):
+            todo += reversed(item.items.values())
+        else:
+            yield item
+
+
+def add(group: Group, values: Iterable[Value]) -> None:
+    """Append to a group. Past a bound only what is new is kept, and never the group itself, which would have no end."""
+    for value in values:
+        if isinstance(value, Group | Table) and (value is group or group in collections_in(value)):
+            group.open = True
+        elif len(group.items) < _MANY:
+            group.items.append(value)
+        elif not any(value is item for item in group.items):
+            group.items.append(value)
+            group.open = True
+
+
+def collections_in(value: Value) -> list[Value]:
+    """A collection and those within it, at any depth."""
+    found: list[Value] = []
+    todo: list[Value] = [value]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, Group | Table) and not any(item is other for other in found):
+            found.append(item)
+            todo += item.items if isinstance(item, Group) else item.items.values()
+    return found
 
 
 def things_in(value: Value | None) -> Iterator[Thing]:

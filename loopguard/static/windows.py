@@ -64,7 +64,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         bare = event.kind is Kind.CLEAR and event.via.endswith("accumulate") and not _is_synced(event, loop)
         if bare and step.via.endswith("accumulate") and backwards:
             yield case(window.Mistake.CLEARED, event, window=event.via, size="")
-    if step.via and step.via.endswith("accumulate") and gate is not None:
+    if step.via.endswith("accumulate") and gate is not None and gate in step.guards[step.depth :]:
         found = gate.condition.gate
         if found is not None:
             yield case(window.Mistake.DOUBLE, step, wrapper=step.via, window=gate.condition.text, size=found.size)
@@ -84,7 +84,8 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         for event in here:
             other = gate_within(event, loop)
             accumulates = event.kind is Kind.CLEAR and event.via.endswith("accumulate")
-            if accumulates and other is not None and other.condition.gate is not None:
+            inner = other is not None and other in event.guards[event.depth :]
+            if accumulates and inner and other is not None and other.condition.gate is not None:
                 yield case(
                     window.Mistake.DOUBLE,
                     event,

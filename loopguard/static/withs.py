@@ -17,7 +17,7 @@ from loopguard.static.values import Const, Thing
 @contextmanager
 def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
     """Enter the context managers of `node`, and leave them when the body has been lowered."""
-    saved = ctx.grad_off, ctx.accumulating
+    saved = ctx.grad_off, ctx.accumulating, ctx.accumulating_depth
     for item in node.items:
         value = ctx.evaluate(ctx, item.item)
         call = item.item if isinstance(item.item, cst.Call) else None
@@ -32,6 +32,7 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
             ctx.grad_off = f"`{text_of(call)}`" if off else ""
         elif call is not None and name == "accumulate" and isinstance(call.func, cst.Attribute):
             ctx.accumulating = text_of(call.func)
+            ctx.accumulating_depth = len(ctx.guards)
             ctx.assigned(frozenset({SYNC}))
         elif call is not None and name == "scale_loss" and call.args:
             value = ctx.known(call.args[0].value)
@@ -39,4 +40,4 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
             kept = value if name == "scale_loss" or isinstance(value, Thing) else Thing("")
             iteration.bind(ctx, item.asname.name, kept)
     yield
-    ctx.grad_off, ctx.accumulating = saved
+    ctx.grad_off, ctx.accumulating, ctx.accumulating_depth = saved
