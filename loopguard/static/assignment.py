@@ -39,6 +39,18 @@ def assign(ctx: Context, node: cst.Assign) -> None:
     value = ctx.evaluate(ctx, node.value)
     for target in targets:
         _store(ctx, node, target, _through(ctx, node.value, target, value))
+        if ctx.loops and isinstance(node.value, cst.Call):
+            _renew(ctx, node, target)
+
+
+def _renew(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression) -> None:
+    """Note that a loop makes its optimizer anew: nothing is known of the gradients that it finds."""
+    names = [element.value for element in target.elements] if isinstance(target, cst.Tuple) else [target]
+    for name in names:
+        if OPTIMIZER_NAME.search(text_of(name)):
+            made = ctx.known(name)
+            if isinstance(made, Thing):
+                ctx.emit(Kind.UNKNOWN, node, made)
 
 
 def assign_annotated(ctx: Context, node: cst.AnnAssign) -> None:

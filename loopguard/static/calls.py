@@ -21,6 +21,7 @@ from loopguard.static.library import (
     HARMLESS_RECEIVER,
     HOOK_CALL,
     MODULE_NAME,
+    NUMBERS,
     OPTIMIZER_HARMLESS,
     OPTIMIZER_NAME,
     PASS_THROUGH,
@@ -245,6 +246,8 @@ def _container_method(ctx: Context, node: cst.Call, owner: Group | Table, name: 
 
 def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value:
     """A method of an object whose class cannot be read."""
+    if name in NUMBERS:
+        return Const(...)
     if isinstance(owner, Thing):
         if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
             if name not in OPTIMIZER_HARMLESS and not HARMLESS_CALL.search(name):

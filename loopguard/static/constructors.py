@@ -43,6 +43,9 @@ from loopguard.static.values import (
 
 _PARAMETERS = re.compile(r"param", re.IGNORECASE)
 _MAKES_OPTIMIZER = re.compile(r"optim", re.IGNORECASE)
+_MAKES_MODULE = re.compile(
+    r"^(?:get|build|create|make|init|load)_?\w*(?:model|net|module|generator|discriminator|encoder|agent)"
+)
 _NOT_OPTIMIZER = re.compile(
     r"sched|ema|average|clip|norm|logger|param|lr_|count|zero|step|save|load|state", re.IGNORECASE
 )
@@ -308,7 +311,8 @@ def built(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, call
         return Thing("", Role.DATA, known=True)
     if isinstance(callee, Thing) and callee.role is not Role.INSTANCE:
         return computed(ctx, values, through=callee, known=callee.known)
-    if any(isinstance(value, Tensor) for value in values) and not last[:1].isupper():
+    makes = last[:1].isupper() or _MAKES_MODULE.search(last)
+    if any(isinstance(value, Tensor) for value in values) and not makes:
         return computed(ctx, values, known=False)
     things = tuple(dict.fromkeys(thing for value in values for thing in things_in(value)))
     if isinstance(callee, Thing):

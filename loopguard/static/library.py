@@ -135,6 +135,23 @@ SAME_METHODS = frozenset(
 GRAPH_CUTTERS = frozenset(["item", "detach", "tolist", "numpy", "detach_", "asnumpy"])
 """Methods of a tensor whose result has no graph."""
 
+NUMBERS = frozenset(
+    [
+        "numel",
+        "nelement",
+        "size",
+        "dim",
+        "ndimension",
+        "element_size",
+        "stride",
+        "is_contiguous",
+        "get_device",
+        "data_ptr",
+        "asscalar",
+    ]
+)
+"""Methods of a tensor that tell a number about it."""
+
 MEAN_CRITERIA = frozenset(
     [
         "L1Loss",

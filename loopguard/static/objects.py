@@ -11,6 +11,7 @@ from loopguard.static.context import Context
 from loopguard.static.syntax import text_of
 from loopguard.static.tensors import computed, detached
 from loopguard.static.values import (
+    Attachment,
     Bound,
     Class,
     Const,
@@ -53,6 +54,10 @@ def attribute_of(ctx: Context, owner: Value, name: str) -> Value:
             return Gradient(None)
         if name == "data":
             return detached(ctx, owner, "`.data`")
+        if name in ("shape", "dtype", "device", "ndim", "is_cuda"):
+            return Const(...)
+        if name == "requires_grad":
+            return Const(False, fixed=True) if owner.graph is Attachment.NO and owner.cut else Const(...)
         if name in ("loss", "sum", "mean"):
             return computed(ctx, [owner], mean=name == "loss")
         return computed(ctx, [owner])

@@ -28,7 +28,9 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
     steps = [first, event]
     loop = evidence.last_loop_crossed(telling.graph, path, common_loops(steps))
     clears = [
-        item for item in telling.events if item.kind is Kind.CLEAR and telling.effects.relation(item) is Relation.WHOLE
+        item
+        for item in telling.among(Kind.CLEAR)
+        if telling.effects.relation(item) in (Relation.WHOLE, Relation.UNKNOWN)
     ]
     if loop is None:
         return _stale_within_iteration(telling, violation, path, steps, clears)
@@ -74,10 +76,9 @@ def _stale_within_iteration(
         return None
     if not nested(guard_keys(first, None), guard_keys(second, None)):
         return None
-    facts: dict[str, str] = {}
-    if any(loop in item.loops for item in clears):
-        facts["path"] = "it is the second step of an iteration"
-    return telling.case(violation.mistake, second, path, loop, facts)
+    if not any(loop in item.loops for item in clears):
+        return None  # then the next iteration tells, unless the optimizer is made anew by then
+    return telling.case(violation.mistake, second, path, loop, {"path": "it is the second step of an iteration"})
 
 
 def _skips(telling: Telling, skipped: set[Assumption], others: Sequence[Happening], loop: Loop) -> bool:

@@ -17,6 +17,11 @@ from loopguard.static.values import Const, Thing
 @contextmanager
 def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
     """Enter the context managers of `node`, and leave them when the body has been lowered."""
+    if any(_expects_failure(item) for item in node.items):
+        # What is meant to fail shows nothing of what the program does.
+        with ctx.values_only():
+            yield
+        return
     saved = ctx.grad_off, ctx.accumulating, ctx.accumulating_depth
     for item in node.items:
         value = ctx.evaluate(ctx, item.item)
@@ -41,3 +46,8 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
             iteration.bind(ctx, item.asname.name, kept)
     yield
     ctx.grad_off, ctx.accumulating, ctx.accumulating_depth = saved
+
+
+def _expects_failure(item: cst.WithItem) -> bool:
+    name = text_of(item.item.func).rsplit(".", 1)[-1] if isinstance(item.item, cst.Call) else ""
+    return name.startswith(("assertRaises", "assertWarns")) or name in ("raises", "warns")
