@@ -60,6 +60,10 @@ def assign_annotated(ctx: Context, node: cst.AnnAssign) -> None:
 
 
 def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: Value) -> None:
+    if isinstance(target, cst.Tuple) and any(_is_gradient(element.value) for element in target.elements):
+        for element in target.elements:
+            _store(ctx, node, element.value, Thing(""))
+        return
     if isinstance(target, cst.Attribute):
         if target.attr.value == "grad":
             if isinstance(value, Const) and value.value is None:
@@ -82,6 +86,10 @@ def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: V
                 thing.toggled = True
             return
     iteration.bind(ctx, target, value)
+
+
+def _is_gradient(target: cst.BaseExpression) -> bool:
+    return isinstance(target, cst.Attribute) and target.attr.value == "grad"
 
 
 def clear_gradient(ctx: Context, target: cst.Attribute, node: cst.CSTNode) -> None:

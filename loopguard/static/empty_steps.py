@@ -43,8 +43,9 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
         return telling.case(violation.mistake, event, path, loop, facts)
     if loop not in clear.loops or telling.among(Kind.UNKNOWN, Kind.ASSIGN, Kind.READ, loop=loop):
         return None
-    outside = [item for item in backwards if item.number > event.number]
-    if outside and outside[0].loops == event.loops[:-1]:
+    outside = [item for item in backwards if item.number > event.number and item.loops == event.loops[:-1]]
+    served = any(item.loops == event.loops[:-1] for item in telling.among(Kind.STEP))
+    if outside and not served:
         facts = {"order": "backward after loop", "backward": evidence.short(outside[0].text)}
         return telling.case(violation.mistake, event, path, loop, facts)
     return telling.case(violation.mistake, event, path, loop, {"order": "no backward"})

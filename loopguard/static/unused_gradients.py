@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import window
@@ -21,8 +23,7 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         return None
     common = common_loops([backward, clear])
     loop = evidence.last_loop_crossed(telling.graph, path, common) or (common[-1] if common else None)
-    if loop is None or telling.among(Kind.READ, Kind.ASSIGN, loop=loop):
-        # Gradients that are read or set by hand may serve without a step.
+    if loop is None or _uses_gradients(telling, backward, loop):
         return None
     # Steps of other loops beside this one are another story.
     steps = [
@@ -47,6 +48,15 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         return None
     told = [item for item in telling.events if item.kind is not Kind.STEP or item in steps]
     return telling.case(violation.mistake, backward, path, loop, {}, told)
+
+
+def _uses_gradients(telling: Telling, backward: Happening, loop: Loop) -> bool:
+    """Whether what computes the gradients also reads or sets them by hand, so that they may serve without a step."""
+    given = guard_keys(backward, loop)
+    return any(
+        {key for key in guard_keys(item, loop) if ".grad" not in key} <= given
+        for item in telling.among(Kind.READ, Kind.ASSIGN, loop=loop)
+    )
 
 
 def _is_fed_apart(telling: Telling, step: Happening, loop: Loop) -> bool:
@@ -79,9 +89,10 @@ def _stepped_elsewhere(telling: Telling) -> bool:
     hidden = "." in optimizer.label or (_is_global(telling, optimizer) and not telling.graph.is_script)
     if not hidden:
         return False
-    name = optimizer.label.rsplit(".", 1)[-1]
-    text = telling.file.source.text
-    return f"{name}.step" in text or f".step({name}" in text or f".step(telling.{name}" in text
+    name = re.escape(optimizer.label.rsplit(".", 1)[-1])
+    named = re.findall(rf"\b{name}\.step\b|\.step\((?:self\.)?{name}\b", telling.file.source.text)
+    seen = {item.site.node for item in telling.among(Kind.STEP) if item.target is optimizer}
+    return len(named) > len(seen)
 
 
 def _is_global(telling: Telling, optimizer: Thing) -> bool:
