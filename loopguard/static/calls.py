@@ -34,6 +34,7 @@ from loopguard.static.objects import (
     has_unread_base,
     is_abstract,
     is_declared,
+    is_generator,
 )
 from loopguard.static.relevance import is_relevant
 from loopguard.static.syntax import text_of
@@ -120,6 +121,9 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
     if isinstance(callee, Inert):
         return constructors.built(ctx, node, callee.name, arguments)
     if isinstance(callee, Thing):
+        name = callee.label.rsplit(".", 1)[-1]
+        if callee.parent is not None and callee.parent.attrs.get(name) is callee and name in recognise.EVENT_METHODS:
+            return call_method(ctx, node, callee.parent, name, arguments)  # a bound method that was kept
         if callee.cls is not None:
             found = find_method(callee.cls, "__call__")
             if found is not None:
@@ -157,6 +161,11 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         if mode:
             return detached(ctx, Const(...), mode)
         return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
+    if isinstance(definition, cst.FunctionDef) and (is_generator(definition) or _is_decorated(ctx, function)):
+        # When its body runs, and what runs around it, is somebody else's choice.
+        ctx.generators += 1
+        ctx.emit(Kind.UNKNOWN, node, None)
+        return Thing("", captured=tuple(thing for value in arguments.values for thing in things_in(value)))
     frame = arguments.bind_to(ctx, function, receiver)
     ctx.active.append(definition)
     ctx.called.add(definition)
@@ -180,6 +189,19 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     finally:
         ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off = saved
         ctx.active.pop()
+
+
+def _is_decorated(ctx: Context, function: Function) -> bool:
+    """Whether a function of the project that may hold events is wrapped around a function."""
+    assert isinstance(function.node, cst.FunctionDef)
+    for decorator in function.node.decorators:
+        expression = decorator.decorator
+        name = expression.func if isinstance(expression, cst.Call) else expression
+        with ctx.within(function.env, function.file):
+            found = ctx.known(name)
+        if isinstance(found, Function) and is_relevant(found.file, found.node):
+            return True
+    return False
 
 
 def _decorated_grad_mode(definition: cst.FunctionDef) -> str:
@@ -250,7 +272,9 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
         return Const(...)
     if isinstance(owner, Thing):
         if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
-            if name not in OPTIMIZER_HARMLESS and not HARMLESS_CALL.search(name):
+            if name.startswith("register_step") and arguments.values:
+                owner.clears_itself = True  # a hook may
+            elif name not in OPTIMIZER_HARMLESS and not HARMLESS_CALL.search(name):
                 ctx.emit(Kind.UNKNOWN, node, owner)
             return Thing("", captured=(owner,))
         if owner.role is Role.INSTANCE and owner.cls is not None:
@@ -285,7 +309,10 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
 def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, callee: Thing | None = None) -> Value:
     """A call into code that cannot be read."""
     last = name.rsplit(".", 1)[-1]
+    if name in ("exec", "eval", "globals", "locals"):
+        ctx.emit(Kind.UNKNOWN, node, None)
     if hasattr(builtins, name) or name.startswith("torch."):
+        _escape_callbacks(ctx, node, arguments)
         return constructors.built(ctx, node, name, arguments, callee)
     if HOOK_CALL.search(last) or (not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)):
         ctx.emit(Kind.UNKNOWN, node, None)
@@ -294,11 +321,8 @@ def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, 
 
 def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments) -> bool:
     """Let what was handed to unknown code be unknown from here. Returns whether anything was."""
-    for value in arguments.values:
-        function = value.function if isinstance(value, Bound) else value
-        if isinstance(function, Function) and is_relevant(function.file, function.node):
-            ctx.emit(Kind.UNKNOWN, node, None)
-            return True
+    if _escape_callbacks(ctx, node, arguments):
+        return True
     if HARMLESS_CALL.search(name) or recognise.is_construction(name):
         return False
     reached: list[Thing] = []
@@ -311,6 +335,16 @@ def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arg
             if optimizer or thing.role is Role.INSTANCE or (module and HARMFUL_CALL.search(name)):
                 reached.append(thing)
     return _escape(ctx, node, list(reached))
+
+
+def _escape_callbacks(ctx: Context, node: cst.CSTNode, arguments: Arguments) -> bool:
+    """Let everything be unknown where unknown code gets a function that may hold events."""
+    for value in arguments.values:
+        function = value.function if isinstance(value, Bound) else value
+        if isinstance(function, Function) and is_relevant(function.file, function.node):
+            ctx.emit(Kind.UNKNOWN, node, None)
+            return True
+    return False
 
 
 def _escape(ctx: Context, node: cst.CSTNode, values: list[Value | None]) -> bool:

@@ -169,6 +169,8 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         return detached(ctx, first, f"`{dotted}()`") if first is not None else Const(...)
     if dotted == "numpy.mean" or dotted.startswith("numpy."):
         return Tensor(complete=True)
+    if dotted == "functools.partial":
+        return first if first is not None else Thing("")
     if dotted == "next":
         return iteration.element(ctx, first) if first is not None else Thing("")
     if dotted == "getattr" and len(arguments.positional) > 1 and isinstance(arguments.positional[1], Const):

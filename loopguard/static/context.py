@@ -86,6 +86,7 @@ class Context:
         self.active: list[cst.CSTNode] = []
         self.silent = 0
         self.lowered_calls = 0
+        self.generators = 0
         self.defined: list[Function] = []
         self.called: set[cst.CSTNode] = set()
         self.grad_off = ""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import builtins
+from functools import lru_cache
 
 import libcst as cst
 
 from loopguard.static import iteration
 from loopguard.static.context import Context
-from loopguard.static.syntax import text_of
+from loopguard.static.syntax import children_of, text_of
 from loopguard.static.tensors import computed, detached
 from loopguard.static.values import (
     Attachment,
@@ -185,6 +186,19 @@ def is_abstract(node: cst.FunctionDef) -> bool:
         if not (documents or isinstance(small, cst.Pass)):
             return False
     return True
+
+
+@lru_cache(maxsize=1 << 12)
+def is_generator(node: cst.FunctionDef) -> bool:
+    """Whether a function yields."""
+    todo: list[cst.CSTNode] = [node.body]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, cst.Yield):
+            return True
+        if not isinstance(item, cst.FunctionDef | cst.Lambda | cst.ClassDef):
+            todo += children_of(item)
+    return False
 
 
 def is_declared(cls: Class | None, name: str) -> bool:

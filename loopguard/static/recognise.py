@@ -298,6 +298,10 @@ _METHODS = {
 }
 
 
+EVENT_METHODS = frozenset(_METHODS)
+"""The names of methods that are events on the right object."""
+
+
 def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments) -> Value | None:
     """Lower a call of an outside function if it is an event."""
     last = dotted.rsplit(".", 1)[-1]
@@ -314,7 +318,11 @@ def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Argumen
         of = first.of if isinstance(first, Gradient) else None
         ctx.emit(Kind.CLEAR, node, of, maybe=of is None)
         return Const(None)
-    if dotted in ("setattr",) and isinstance(arguments.get(1), Const):
+    if dotted == "setattr" and len(arguments.positional) > 2:
+        name, value = arguments.positional[1:3]
+        if isinstance(name, Const) and name.value == "grad" and isinstance(value, Const) and value.value is None:
+            of = first if isinstance(first, Params) else Params((first,)) if isinstance(first, Thing) else None
+            ctx.emit(Kind.CLEAR, node, of, maybe=of is None)
         return Const(None)
     return None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from loopguard.case import Case
-from loopguard.events import Kind, Relation
+from loopguard.events import Kind, Moment, Relation
 from loopguard.lifecycles import window
 from loopguard.static import evidence
 from loopguard.static.graph import Assumption, Happening, Loop
@@ -52,7 +53,10 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
     wrong = _wrong_target(telling, loop)
     if wrong is not None:
         facts["wrong_target"] = wrong
-    return telling.case(violation.mistake, event, path, loop, facts)
+    case = telling.case(violation.mistake, event, path, loop, facts)
+    # The story begins at the first step; what that one used was computed before it.
+    opening = Moment(evidence.event_of(backwards[0], case.subject), "gradients computed", 1) if backwards else None
+    return replace(case, trail=(opening, *case.trail)) if opening is not None else case
 
 
 def _step_outside(

@@ -172,7 +172,9 @@ def _merged(first: dict[str, Value], second: dict[str, Value]) -> dict[str, Valu
 
 
 def _for(ctx: Context, node: cst.For) -> None:
+    generators = ctx.generators
     value = ctx.evaluate(ctx, node.iter)
+    generated = ctx.generators > generators
     item, once, batches = iteration.walk(ctx, node.iter, value)
     if iteration.is_vector(value) or _each(item):
         ctx.jumps.append(Jumps())
@@ -185,6 +187,8 @@ def _for(ctx: Context, node: cst.For) -> None:
     loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text, batches, not once))
     head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
     entry = list(ctx.graph.frontier)
+    if generated:
+        ctx.emit(Kind.UNKNOWN, node.iter, None)  # a generator of the project runs between any two iterations
     iteration.bind(ctx, node.target, item)
     run(ctx, node.body)
     after = _close_loop(ctx, loop, head)
@@ -249,6 +253,27 @@ def _close_loop(ctx: Context, loop: Loop, head: int) -> list[tuple[int, Assumpti
 
 
 def _try(ctx: Context, node: cst.Try | cst.TryStar) -> None:
+    if node.finalbody is None:
+        _try_body(ctx, node)
+        return
+    frame, jumps = ctx.frame, ctx.jumps[-1] if ctx.jumps else Jumps()
+    outer = frame.returns, jumps.breaks, jumps.continues
+    frame.returns, jumps.breaks, jumps.continues = [], [], []
+    _try_body(ctx, node)
+    inner = frame.returns, jumps.breaks, jumps.continues
+    frame.returns, jumps.breaks, jumps.continues = outer
+    run(ctx, node.finalbody.body)
+    after = ctx.graph.frontier
+    # Whoever leaves early passes through `finally` too, each on a way of its own.
+    for leaving, target in zip(inner, outer, strict=True):
+        if leaving:
+            ctx.graph.frontier = leaving
+            run(ctx, node.finalbody.body)
+            target += ctx.graph.frontier
+    ctx.graph.frontier = after
+
+
+def _try_body(ctx: Context, node: cst.Try | cst.TryStar) -> None:
     graph = ctx.graph
     start = list(graph.frontier)
     run(ctx, node.body)
@@ -270,8 +295,6 @@ def _try(ctx: Context, node: cst.Try | cst.TryStar) -> None:
         after = [*after, *graph.frontier]
     ctx.env.variables = variables
     graph.frontier = after
-    if node.finalbody is not None:
-        run(ctx, node.finalbody.body)
 
 
 def _match(ctx: Context, node: cst.Match) -> None:

@@ -34,6 +34,10 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         and (loop in item.loops or item.loops == backward.loops[: len(item.loops)])
         and not _is_fed_apart(telling, item, loop)
     ]
+    if any(
+        item.target is telling.subject.optimizer and item.loops and item not in steps for item in _around(telling, loop)
+    ):
+        return None  # a step of an outer loop, fed by a backward pass of its own
     inside = [item for item in steps if loop in item.loops]
     if inside:
         return _window(telling, violation, clear, backward, inside, path, loop)
@@ -48,6 +52,17 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         return None
     told = [item for item in telling.events if item.kind is not Kind.STEP or item in steps]
     return telling.case(violation.mistake, backward, path, loop, {}, told)
+
+
+def _around(telling: Telling, loop: Loop) -> list[Happening]:
+    """The steps of the loops around `loop`."""
+    return [
+        item for item in telling.among(Kind.STEP) if loop not in item.loops and set(item.loops) <= _outer(telling, loop)
+    ]
+
+
+def _outer(telling: Telling, loop: Loop) -> set[Loop]:
+    return {outer for item in telling.events if loop in item.loops for outer in item.loops[: item.loops.index(loop)]}
 
 
 def _uses_gradients(telling: Telling, backward: Happening, loop: Loop) -> bool:

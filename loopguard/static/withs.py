@@ -7,11 +7,14 @@ from contextlib import contextmanager
 
 import libcst as cst
 
+from loopguard.events import Kind
 from loopguard.static import iteration
 from loopguard.static.context import Context
 from loopguard.static.guards import SYNC
+from loopguard.static.objects import find_method
+from loopguard.static.relevance import is_relevant
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Const, Thing
+from loopguard.static.values import Const, Thing, Value
 
 
 @contextmanager
@@ -23,8 +26,12 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
             yield
         return
     saved = ctx.grad_off, ctx.accumulating, ctx.accumulating_depth
+    acts = False
     for item in node.items:
+        size = len(ctx.graph.nodes)
         value = ctx.evaluate(ctx, item.item)
+        inner = [part.event for part in ctx.graph.nodes[size:] if part.event is not None]
+        acts = acts or _acts(value) or any(event.site.calls != ctx.calls for event in inner)
         call = item.item if isinstance(item.item, cst.Call) else None
         name = text_of(call.func).rsplit(".", 1)[-1] if call is not None else ""
         if call is not None and name in ("no_grad", "inference_mode"):
@@ -44,10 +51,22 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
         if item.asname is not None:
             kept = value if name == "scale_loss" or isinstance(value, Thing) else Thing("")
             iteration.bind(ctx, item.asname.name, kept)
+    if acts:
+        ctx.emit(Kind.UNKNOWN, node, None)
     yield
+    if acts:
+        ctx.emit(Kind.UNKNOWN, node, None)
     ctx.grad_off, ctx.accumulating, ctx.accumulating_depth = saved
 
 
 def _expects_failure(item: cst.WithItem) -> bool:
     name = text_of(item.item.func).rsplit(".", 1)[-1] if isinstance(item.item, cst.Call) else ""
     return name.startswith(("assertRaises", "assertWarns")) or name in ("raises", "warns")
+
+
+def _acts(value: Value) -> bool:
+    """Whether entering or leaving a context manager of the project may hold events."""
+    if not isinstance(value, Thing) or value.cls is None:
+        return False
+    methods = [find_method(value.cls, name) for name in ("__enter__", "__exit__")]
+    return any(found is not None and is_relevant(found[0].file, found[0].node) for found in methods)

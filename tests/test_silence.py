@@ -1,0 +1,108 @@
+"""Right programs whose clear, step or backward pass is hard to see: the engine follows it, or says nothing."""
+
+from __future__ import annotations
+
+import pytest
+from programs import HEAD, marks
+
+ITERATION = "    loss = model(x).sum()\n    loss.backward()\n    optimizer.step()\n"
+
+SILENT = {
+    "a clear under a name": f"clear = optimizer.zero_grad\nfor x in loader:\n    clear()\n{ITERATION}",
+    "a partial clear": "import functools\nclear = functools.partial(optimizer.zero_grad, set_to_none=True)\n"
+    f"for x in loader:\n    clear()\n{ITERATION}",
+    "a clear in a list of callbacks": "callbacks = [optimizer.zero_grad]\n"
+    f"for x in loader:\n    for callback in callbacks:\n        callback()\n{ITERATION}",
+    "a clear in a dict of actions": "def clear():\n    optimizer.zero_grad()\nactions = {'clear': clear}\n"
+    f"for x in loader:\n    actions['clear']()\n{ITERATION}",
+    "a clear by its name": f"for x in loader:\n    getattr(optimizer, 'zero_grad')()\n{ITERATION}",
+    "a method by its name": "class T:\n    def clear(self):\n        optimizer.zero_grad()\nt = T()\n"
+    f"for x in loader:\n    getattr(t, 'clear')()\n{ITERATION}",
+    "a gradient set by its name": "for x in loader:\n    for p in model.parameters():\n"
+    f"        setattr(p, 'grad', None)\n{ITERATION}",
+    "a clear in text": f"for x in loader:\n    exec('optimizer.zero_grad()')\n{ITERATION}",
+    "a clear in map": f"for x in loader:\n    list(map(lambda o: o.zero_grad(), [optimizer]))\n{ITERATION}",
+    "a clear in a comprehension": f"for x in loader:\n    [o.zero_grad() for o in [optimizer]]\n{ITERATION}",
+    "a clear in a hook": "optimizer.register_step_post_hook(lambda o, *a: o.zero_grad())\n"
+    f"for x in loader:\n{ITERATION}",
+    "a clear in `finally` behind return": "def step(x):\n    try:\n        loss = model(x).sum()\n"
+    "        loss.backward()\n        optimizer.step()\n        return loss\n    finally:\n"
+    "        optimizer.zero_grad()\nfor x in loader:\n    step(x)\n",
+    "a clear in `finally` behind continue": "for x in loader:\n    try:\n        model(x).sum().backward()\n"
+    "        optimizer.step()\n        if args.quiet:\n            continue\n        log()\n    finally:\n"
+    "        optimizer.zero_grad()\n",
+    "a clear in `else` of a loop": f"for x in loader:\n{ITERATION}    for y in x:\n        log(y)\n    else:\n"
+    "        optimizer.zero_grad()\n",
+    "a clear in an inner loop": f"for x in loader:\n    for _ in range(n):\n        optimizer.zero_grad()\n{ITERATION}",
+    "a clear in a case": f"for x in loader:\n    match mode:\n        case 'a':\n            optimizer.zero_grad()\n"
+    f"        case _:\n            model.zero_grad()\n{ITERATION}",
+    "a clear in a decorator": "def clearing(f):\n    def inner(*a):\n        optimizer.zero_grad()\n"
+    "        return f(*a)\n    return inner\n@clearing\n"
+    f"def step(x):\n{ITERATION}for x in loader:\n    step(x)\n",
+    "a clear on entering": "class Clear:\n    def __enter__(self):\n        optimizer.zero_grad()\n"
+    "    def __exit__(self, *a):\n        pass\nfor x in loader:\n    with Clear():\n"
+    "        model(x).sum().backward()\n    optimizer.step()\n",
+    "a step on leaving": "class Update:\n    def __enter__(self):\n        optimizer.zero_grad()\n"
+    "    def __exit__(self, *a):\n        optimizer.step()\nfor x in loader:\n    with Update():\n"
+    "        model(x).sum().backward()\n",
+    "a context manager that yields": "from contextlib import contextmanager\n@contextmanager\ndef update():\n"
+    "    optimizer.zero_grad()\n    yield\n    optimizer.step()\nfor x in loader:\n    with update():\n"
+    "        model(x).sum().backward()\n",
+    "a clear when a context manager ends": "from contextlib import contextmanager\n@contextmanager\ndef clear():\n"
+    "    yield\n    optimizer.zero_grad()\nfor x in loader:\n    with clear():\n"
+    "        model(x).sum().backward()\n        optimizer.step()\n",
+    "data that clears": "def batches():\n    for x in loader:\n        optimizer.zero_grad()\n        yield x\n"
+    f"for x in batches():\n{ITERATION}",
+    "data that steps": "def batches():\n    for x in loader:\n        yield x\n        optimizer.step()\n"
+    "        optimizer.zero_grad()\nfor x in batches():\n    model(x).sum().backward()\n",
+    "a property that clears": "class T:\n    @property\n    def clean(self):\n        optimizer.zero_grad()\n"
+    f"        return self\nt = T()\nfor x in loader:\n    t.clean\n{ITERATION}",
+    "a forward pass that clears": "class M(torch.nn.Module):\n    def forward(self, x):\n        optimizer.zero_grad()\n"
+    "        return x\nm = M()\noptimizer = torch.optim.SGD(m.parameters())\nfor x in loader:\n"
+    "    m(x).sum().backward()\n    optimizer.step()\n",
+    "an optimizer that clears": "class Clearing(torch.optim.SGD):\n    def step(self, closure=None):\n"
+    "        super().step(closure)\n        self.zero_grad()\noptimizer = Clearing(model.parameters())\n"
+    f"for x in loader:\n{ITERATION}",
+    "a wrapper that clears": "class Clearing:\n    def __init__(self, inner):\n        self.inner = inner\n"
+    "    def step(self):\n        self.inner.step()\n        self.inner.zero_grad()\n"
+    f"optimizer = Clearing(optimizer)\nfor x in loader:\n{ITERATION}",
+    "a clear in a base that cannot be read": "from lib import Base\nclass T(Base):\n    def fit(self):\n"
+    "        for x in loader:\n            model(x).sum().backward()\n            optimizer.step()\n"
+    "            self.after_step()\n",
+    "an optimizer given away": f"for x in loader:\n{ITERATION}    finish(optimizer)\n",
+    "an object given away that holds it": "class T:\n    def __init__(self):\n        self.optimizer = optimizer\n"
+    f"t = T()\nfor x in loader:\n{ITERATION}    finish(t)\n",
+    "a clear by recursion": "def train(n):\n    optimizer.zero_grad()\n    model(n).sum().backward()\n"
+    "    optimizer.step()\n    if n:\n        train(n - 1)\ntrain(9)\n",
+    "a flag that says what is pending": "pending = False\nfor x in loader:\n    if pending:\n"
+    "        optimizer.zero_grad()\n        pending = False\n    model(x).sum().backward()\n    if good:\n"
+    "        optimizer.step()\n        pending = True\n",
+    "all but the first": "first = True\nfor x in loader:\n    if not first:\n        optimizer.zero_grad()\n"
+    f"    first = False\n{ITERATION}",
+    "a counter by hand": "n = 0\nfor x in loader:\n    if n == 0:\n        optimizer.zero_grad()\n"
+    "    model(x).sum().backward()\n    n += 1\n    if n == 4:\n        optimizer.step()\n        n = 0\n",
+    "a gate in a function": "def full(i):\n    return i % 4 == 3\nfor i, x in enumerate(loader):\n"
+    "    model(x).sum().backward()\n    if full(i):\n        optimizer.step()\n    if full(i):\n        optimizer.zero_grad()\n",
+    "one choice of two clears": f"for x in loader:\n    optimizer.zero_grad() if a else model.zero_grad()\n{ITERATION}",
+    "one iteration": f"for _ in range(1):\n{ITERATION}",
+    "no loop": "loss = model(x).sum()\nloss.backward()\noptimizer.step()\n",
+    "an iteration that is broken off": f"while True:\n    optimizer.zero_grad()\n    for x in loader:\n    {ITERATION.replace(chr(10), chr(10) + '    ')}    break\n",
+    "updates by hand": "for x in loader:\n    loss = model(x).sum()\n    loss.backward()\n    with torch.no_grad():\n"
+    "        for p in model.parameters():\n            p -= 0.1 * p.grad\n            p.grad = None\n",
+    "another library": "import mxnet\ntrainer = mxnet.gluon.Trainer(params)\nfor x in loader:\n    loss.backward()\n"
+    "    trainer.step(32)\n",
+}
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_a_right_program_is_silent(name: str) -> None:
+    assert marks(HEAD + SILENT[name]) == []
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_a_broken_loop_beside_it_is_still_found(name: str) -> None:
+    """So that silence is not for want of understanding the rest of the file."""
+    beside = "def other(net, batches):\n    sgd = torch.optim.SGD(net.parameters())\n    for x in batches:\n"
+    beside += "        net(x).sum().backward()\n        sgd.step()\n"
+    text = HEAD + SILENT[name] + beside
+    assert (len(text.splitlines()), "LG101") in marks(text)
