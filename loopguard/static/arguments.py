@@ -86,7 +86,9 @@ class Arguments:
 
     def _default(self, ctx: Context, function: Function, parameter: cst.Param) -> Value:
         if parameter.default is None or self.open:
-            return Thing(parameter.name.value)
+            made = Thing(parameter.name.value)
+            made.parameter = True
+            return made
         if isinstance(parameter.default, cst.Name) and parameter.default.value == "None":
             return Const(None, fixed=True)
         saved = ctx.frame

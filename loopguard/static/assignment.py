@@ -9,7 +9,7 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.lifecycles import source
 from loopguard.static import iteration, recognise
-from loopguard.static.constructors import attach
+from loopguard.static.constructors import NEW, attach
 from loopguard.static.context import Context
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
 from loopguard.static.syntax import children_of, descendants, text_of
@@ -50,7 +50,7 @@ def _renew(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression) -> None:
         if OPTIMIZER_NAME.search(text_of(name)):
             made = ctx.known(name)
             if isinstance(made, Thing):
-                ctx.emit(Kind.UNKNOWN, node, made)
+                ctx.emit(Kind.UNKNOWN, node, made, via=NEW)
 
 
 def assign_annotated(ctx: Context, node: cst.AnnAssign) -> None:

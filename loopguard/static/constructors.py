@@ -41,6 +41,9 @@ from loopguard.static.values import (
     things_in,
 )
 
+NEW = "made anew"
+"""How the beginning of an optimizer's life is marked."""
+
 _PARAMETERS = re.compile(r"param", re.IGNORECASE)
 _MAKES_OPTIMIZER = re.compile(r"optim", re.IGNORECASE)
 _MAKES_MODULE = re.compile(
@@ -109,7 +112,7 @@ def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None,
     """A new optimizer. Where a loop builds one anew, nothing is known of the gradients that it finds."""
     made = Thing("", Role.OPTIMIZER, dotted=dotted, holds=holds, known=True)
     if ctx.loops:
-        ctx.emit(Kind.UNKNOWN, node, made)
+        ctx.emit(Kind.UNKNOWN, node, made, via=NEW)
     return made
 
 

@@ -7,7 +7,7 @@ from loopguard.events import Kind
 from loopguard.lifecycles import gradient
 from loopguard.lifecycles.gradient import State
 from loopguard.static import evidence
-from loopguard.static.graph import Happening
+from loopguard.static.graph import Happening, Loop
 from loopguard.static.guards import guard_keys, innermost, nested
 from loopguard.static.solve import Fact, Violation
 from loopguard.static.telling import Telling
@@ -41,9 +41,13 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
             return None
         facts = {"order": "step before backward", "backward": evidence.short(first.text)}
         return telling.case(violation.mistake, event, path, loop, facts)
-    if loop not in clear.loops or telling.among(Kind.UNKNOWN, Kind.ASSIGN, Kind.READ, loop=loop):
+    if loop not in clear.loops or _hides_backward(telling, clear, event, loop):
         return None
-    outside = [item for item in backwards if item.number > event.number and item.loops == event.loops[:-1]]
+    outside = [
+        item
+        for item in backwards
+        if item.number > event.number and item.loops == event.loops[:-1] and telling.effects.of[item.number][0].sure
+    ]
     served = any(item.loops == event.loops[:-1] for item in telling.among(Kind.STEP))
     if outside and not served:
         facts = {"order": "backward after loop", "backward": evidence.short(outside[0].text)}
@@ -61,3 +65,14 @@ def _discarded_by(telling: Telling, clear: Happening) -> list[Fact] | None:
                 if telling.within_iteration(path) and backward.kind is Kind.BACKWARD and backward.loops == clear.loops:
                     return path
     return None
+
+
+def _hides_backward(telling: Telling, clear: Happening, step: Happening, loop: Loop) -> bool:
+    """Whether something between a clear and the step after it may deposit gradients unseen."""
+    if telling.among(Kind.ASSIGN, Kind.READ, loop=loop):
+        return True
+    first, last = clear.number, step.number
+    return any(
+        first < item.number < last if first < last else not last < item.number < first
+        for item in telling.among(Kind.UNKNOWN, loop=loop)
+    )

@@ -107,6 +107,7 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
         value = _named_optimizer(value)
     if isinstance(value, Const):
         value = Const(value.value)  # a setting may be changed; only a literal in place is fixed
+    _label_elements(value, text_of(target) if isinstance(target, cst.Name | cst.Attribute) else "")
     if isinstance(target, cst.Name):
         if isinstance(value, Thing) and not value.label:
             value.label = target.value
@@ -128,6 +129,18 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
         _unpack(ctx, target, value)
     elif isinstance(target, cst.StarredElement):
         bind(ctx, target.value, Thing(""))
+
+
+def _label_elements(value: Value, name: str) -> None:
+    """Call what a collection was made with by its place in it, as the user will."""
+    items: list[tuple[str, Value]] = []
+    if isinstance(value, Table):
+        items = [(repr(key).replace("'", '"'), item) for key, item in value.items.items()]
+    elif isinstance(value, Group) and not value.open:
+        items = [(str(number), item) for number, item in enumerate(value.items)]
+    for key, item in items if name else ():
+        if isinstance(item, Thing) and not item.label:
+            item.label = f"{name}[{key}]"
 
 
 def _named_optimizer(value: Tensor) -> Thing:

@@ -235,7 +235,7 @@ COMPUTES = re.compile(
 """Names of methods that compute something from their arguments."""
 
 HARMLESS_RECEIVER = re.compile(
-    r"prof|env|bar|timer|meter|track|log|writer|sched|metric|accuracy|monitor|progress|wandb|console|rng|torch|random|"
+    r"prof|env|bar|timer|stop|early|patience|meter|track|log|writer|sched|metric|accuracy|monitor|progress|wandb|console|rng|torch|random|"
     r"dataset|loader|tokenizer|queue|buffer|memory|replay|sampler",
     re.IGNORECASE,
 )

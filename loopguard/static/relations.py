@@ -18,6 +18,8 @@ def covers(thing: Thing, part: Thing) -> Relation:
         return Relation.UNKNOWN
     if thing.known and part.known:
         return Relation.OTHER
+    if thing.parameter and part.parameter and thing.label not in part.label and part.label not in thing.label:
+        return Relation.OTHER  # nobody hands the same module over twice, unless as `model` and `model_without_ddp`
     if thing.parent is not None and thing.parent is part.parent and thing.role is not Role.OPAQUE:
         return Relation.OTHER
     return Relation.UNKNOWN

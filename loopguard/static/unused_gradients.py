@@ -8,6 +8,7 @@ from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import window
 from loopguard.static import evidence
+from loopguard.static.constructors import NEW
 from loopguard.static.graph import Assumption, Happening, Loop
 from loopguard.static.guards import SYNC, common_loops, guard_keys, window_gate
 from loopguard.static.solve import Fact, Violation
@@ -94,6 +95,7 @@ def _escapes(telling: Telling) -> bool:
     return any(
         thing is optimizer or thing in optimizer.owners()
         for item in telling.among(Kind.UNKNOWN)
+        if item.via != NEW
         for thing in things_in(item.target)
     )
 

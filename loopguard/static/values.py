@@ -52,7 +52,8 @@ class Thing(Value):
     built over, None if that is unknown. `captured` are the things that it was built from, and may contain. `known`
     says that the object's construction was seen, so that two known things are two objects. `wrapped` optimizers were
     given to a library that decides when they step; `backs` says that the object has been seen to run backward passes
-    itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way.
+    itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way;
+    `parameter`, that it is what a function gets under this name.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Thing(Value):
         "known",
         "label",
         "number",
+        "parameter",
         "parent",
         "role",
         "toggled",
@@ -96,6 +98,7 @@ class Thing(Value):
         self.cls = cls
         self.attrs: dict[str, Value] = {}
         self.toggled = False
+        self.parameter = False
         self.wrapped = False
         self.backs = False
         self.clears_itself = False
