@@ -36,6 +36,11 @@ def _calling_the_next(count: int, times: int) -> str:
     return f"{functions}def f{count}(o): o.zero_grad()\nf0(optimizer)\n"
 
 
+def _of_optimizers(count: int) -> str:
+    made = _many("o{} = torch.optim.SGD(model.parameters())\n", count)
+    return f"{made}for x in loader:\n{_many('    loss.backward(); o{}.step()' + chr(10), count)}"
+
+
 DEEP = {
     "parentheses": _within("(", ")", 2000),
     "parentheses that python accepts": _within("(", ")", 150),
@@ -87,9 +92,7 @@ LONG = {
     + _many("    if a{0} and b{0} or not c{0}: optimizer.zero_grad()\n    else: loss.backward()\n", 40)
     + "    optimizer.step()\n",
     "loops": LOOP.partition("0.1)\n")[2] * 300,
-    "optimizers": _many("o{} = torch.optim.SGD(model.parameters())\n", 100)
-    + "for x in loader:\n"
-    + _many("    loss.backward(); o{}.step()\n", 100),
+    "optimizers": _of_optimizers(40),
     "functions that call each other": _calling_each_other(40),
     "functions that call the next one twice": _calling_the_next(25, 2),
     "functions that call the next one": _calling_the_next(200, 1),
@@ -172,3 +175,10 @@ HOSTILE = {
     for name, text in group.items()
 }
 """Every program, by name."""
+
+TOO_MANY = {
+    "optimizers": LOOP + _of_optimizers(400),
+    "loops": LOOP + LOOP.partition("0.1)\n")[2] * 2000,
+    "functions that call each other": LOOP + _calling_each_other(150),
+}
+"""What is so much that silence is an answer."""

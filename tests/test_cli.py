@@ -206,12 +206,19 @@ def test_help_names_the_commands(run: Run) -> None:
     assert "rule   Explain a rule" in result.stdout
 
 
-def test_the_entry_point_exits_with_the_code(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_module_runs_as_a_command_and_ends_with_its_code_and_all_it_has_said(place: Path) -> None:
     (place / "train.py").write_text(BROKEN)
-    monkeypatch.setattr(sys, "argv", ["loopguard", "check"])
+    ended = python(place, "-m", "loopguard", "check", "train.py")
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ended.stdout.endswith("Found 1 error.\n")
+
+
+def test_a_process_that_is_watched_ends_in_the_ordinary_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["loopguard", "--version"])
+    monkeypatch.setattr(sys, "gettrace", lambda: print)
     with pytest.raises(SystemExit) as caught:
         runpy.run_module("loopguard", run_name="__main__")
-    assert caught.value.code == 1
+    assert caught.value.code == 0
 
 
 def test_the_entry_point_needs_no_ordinary_streams(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BROKEN, Run, python
-from hostile import HOSTILE
+from hostile import HOSTILE, TOO_MANY
 from programs import HEAD, LOOP, findings, marks
 from worker import Worker
 
@@ -30,6 +30,11 @@ def test_a_hostile_text_is_survived_and_hides_nothing(worker: Worker, name: str)
     found = worker.marks(HOSTILE[name])
     # Below, it may be cleared: then that is the wrong place, and the loop is still told.
     assert FOUND in found or (ROW, "LG102") in found or [code for _, code in found] == ["LG000"]
+
+
+@pytest.mark.parametrize("name", TOO_MANY)
+def test_too_much_of_anything_has_an_end(worker: Worker, name: str) -> None:
+    assert {code for _, code in worker.marks(TOO_MANY[name])} <= {"LG101", "LG102", "LG204", "LG302"}
 
 
 def test_fifty_thousand_lines_are_read_to_the_last(worker: Worker) -> None:
