@@ -52,14 +52,14 @@ DEEP = {
     "assignment expressions": _within("(a := ", ")", 80),
     "conditional expressions": f"x = {'a if b else ' * 1000}c\n",
     "lambdas": f"x = {'lambda: ' * 1000}c\n",
-    "minus signs": f"x = {'-' * 5000}a\n",
-    "nots": f"x = {'not ' * 5000}a\n",
-    "nots of a test": f"if {'not ' * 5000}a:\n  loss.backward()\n",
+    "minus signs": f"x = {'-' * 3000}a\n",
+    "nots": f"x = {'not ' * 3000}a\n",
+    "nots of a test": f"if {'not ' * 3000}a:\n  loss.backward()\n",
     "awaits": f"async def f():\n  x = {'await a(' * 60}{')' * 60}\n",
-    "attributes": f"x = loss{'.a' * 5000}\n",
+    "attributes": f"x = loss{'.a' * 2500}\n",
     "attributes of an optimizer": f"a{'.b' * 300} = optimizer\na{'.b' * 300}.step()\n",
-    "calls one after the other": f"x = loss{'.a()' * 1500}\n",
-    "subscripts one after the other": f"x = loss{'[0]' * 1500}\n",
+    "calls one after the other": f"x = loss{'.a()' * 900}\n",
+    "subscripts one after the other": f"x = loss{'[0]' * 900}\n",
     "ifs": _nested("if a{}:", 95),
     "ifs that python refuses": _nested("if a{}:", 500),
     "fors": _nested("for a{0} in b{0}:", 18, "loss.backward(); optimizer.step()"),
@@ -179,6 +179,6 @@ HOSTILE = {
 TOO_MANY = {
     "optimizers": LOOP + _of_optimizers(400),
     "loops": LOOP + LOOP.partition("0.1)\n")[2] * 2000,
-    "functions that call each other": LOOP + _calling_each_other(150),
+    "functions that call each other": LOOP + _calling_each_other(80),
 }
 """What is so much that silence is an answer."""

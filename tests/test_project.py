@@ -207,12 +207,6 @@ def test_an_object_of_another_file_has_its_attributes(codes: Codes, update: str,
     assert codes({"trainer.py": trainer, "train.py": script}) == expected
 
 
-def test_an_optimizer_made_in_another_file_is_one(codes: Codes) -> None:
-    setup = "import torch\nmodel = torch.nn.Linear(2, 1)\nsgd = torch.optim.SGD(model.parameters(), lr=0.1)\n"
-    script = "from setup import model, sgd\nfor x in loader:\n    model(x).sum().backward()\n    sgd.step()\n"
-    assert codes({"setup.py": setup, "train.py": "import torch\n" + script}) == BROKEN
-
-
 def test_an_optimizer_made_by_a_function_of_another_file_is_one(codes: Codes) -> None:
     setup = "import torch\ndef build(net):\n    return torch.optim.SGD(net.parameters(), lr=0.1)\n"
     before = "from setup import build\nsgd = build(model)\n"

@@ -9,7 +9,7 @@ import libcst as cst
 from loopguard.static.context import Context, Frame
 from loopguard.static.scope import Env
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Const, Function, Group, Table, Thing, Value
+from loopguard.static.values import Const, Function, Group, Partial, Table, Thing, Value
 
 
 @dataclass(slots=True)
@@ -57,6 +57,12 @@ class Arguments:
             if name in self.keywords:
                 return self.keywords[name]
         return self.positional[position] if position < len(self.positional) else None
+
+    def behind(self, partial: Partial) -> Arguments:
+        """These arguments behind those that `functools.partial` was given."""
+        return Arguments(
+            [*partial.positional, *self.positional], {**partial.keywords, **self.keywords}, self.texts, self.open
+        )
 
     def bind_to(self, ctx: Context, function: Function, receiver: Thing | None) -> Frame:
         """A frame for a call of `function`, in which its parameters stand for these arguments."""

@@ -36,7 +36,7 @@ from loopguard.static.objects import (
     is_declared,
     is_generator,
 )
-from loopguard.static.relevance import is_relevant
+from loopguard.static.relevance import globals_set_by, holds_events, is_relevant
 from loopguard.static.syntax import text_of
 from loopguard.static.tensors import computed, detached, join
 from loopguard.static.values import (
@@ -50,6 +50,7 @@ from loopguard.static.values import (
     Inert,
     Method,
     Params,
+    Partial,
     Ref,
     Role,
     Table,
@@ -104,6 +105,8 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
     """Lower a call of a value that is already known."""
     if isinstance(callee, Function | Bound):
         return call_function(ctx, callee, arguments, node)
+    if isinstance(callee, Partial):
+        return call_function(ctx, callee.function, arguments.behind(callee), node)
     if isinstance(callee, Class):
         return instantiate(ctx, node, callee, arguments)
     if isinstance(callee, Ref):
@@ -119,6 +122,8 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
     if isinstance(callee, Method):
         return call_method(ctx, node, callee.of, callee.name, arguments)
     if isinstance(callee, Inert):
+        if not callee.certain:
+            _escape_arguments(ctx, node, callee.name, arguments)
         return constructors.built(ctx, node, callee.name, arguments)
     if isinstance(callee, Thing):
         name = callee.label.rsplit(".", 1)[-1]
@@ -132,6 +137,9 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
         if event is not None:
             return event
         if callee.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
+            forward = find_method(callee.cls, "forward") if callee.cls is not None else None
+            if forward is not None and holds_events(forward[0].file, forward[0].node):
+                ctx.emit(Kind.UNKNOWN, node, None)
             return computed(ctx, arguments.values, through=callee, mean=bool(callee.averages))
         return unknown_call(ctx, node, callee.label or text_of(node.func), arguments, callee)
     return unknown_call(ctx, node, text_of(node.func), arguments)
@@ -157,6 +165,8 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
         return constructors.built(ctx, node, _name_of(definition), arguments)
     if not relevant and isinstance(definition, cst.FunctionDef):
+        outer = function.env.root()
+        ctx.assigned(frozenset(f"{outer.number}:{name}" for name in globals_set_by(function.file, definition)))
         mode = _decorated_grad_mode(definition)
         if mode:
             return detached(ctx, Const(...), mode)
@@ -340,7 +350,8 @@ def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arg
 def _escape_callbacks(ctx: Context, node: cst.CSTNode, arguments: Arguments) -> bool:
     """Let everything be unknown where unknown code gets a function that may hold events."""
     for value in arguments.values:
-        function = value.function if isinstance(value, Bound) else value
+        inner = value.function if isinstance(value, Partial) else value
+        function = inner.function if isinstance(inner, Bound) else inner
         if isinstance(function, Function) and is_relevant(function.file, function.node):
             ctx.emit(Kind.UNKNOWN, node, None)
             return True

@@ -26,12 +26,14 @@ from loopguard.static.syntax import text_of
 from loopguard.static.tensors import computed, detached, provenance
 from loopguard.static.values import (
     Attachment,
+    Bound,
     Class,
     Const,
     Group,
     Inert,
     Method,
     Params,
+    Partial,
     Ref,
     Role,
     Table,
@@ -173,6 +175,8 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     if dotted == "numpy.mean" or dotted.startswith("numpy."):
         return Tensor(complete=True)
     if dotted == "functools.partial":
+        if isinstance(first, Function | Bound):
+            return Partial(first, tuple(arguments.positional[1:]), dict(arguments.keywords))
         return first if first is not None else Thing("")
     if dotted == "next":
         return iteration.element(ctx, first) if first is not None else Thing("")

@@ -179,7 +179,7 @@ class Context:
         """The object that a variable or attribute stands for now, and the storage that an assignment changes."""
         if isinstance(node, cst.Name):
             home = self.env.home(node.value)
-            value = home.variables.get(node.value)
+            value = home.variables.get(node.value) or self._implicit.get(node.value)
             storage = f"{home.number}:{node.value}"
         else:
             owner = self.peek(node.value)
@@ -193,7 +193,7 @@ class Context:
     def peek(self, node: cst.BaseExpression) -> Value | None:
         """What a name or dotted name stands for, without lowering anything."""
         if isinstance(node, cst.Name):
-            return self.env.lookup(node.value)
+            return self.env.lookup(node.value) or self._implicit.get(node.value)
         if isinstance(node, cst.Attribute):
             owner = self.peek(node.value)
             if isinstance(owner, Thing):

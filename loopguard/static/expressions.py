@@ -13,7 +13,7 @@ from loopguard.events import Kind
 from loopguard.static import iteration
 from loopguard.static.calls import lower_call
 from loopguard.static.context import Context
-from loopguard.static.graph import Assumption
+from loopguard.static.graph import Assumption, Loop, Node
 from loopguard.static.objects import attribute_of
 from loopguard.static.syntax import children_of, text_of
 from loopguard.static.tensors import computed, join
@@ -204,13 +204,30 @@ def _dict(ctx: Context, node: cst.Dict) -> Value:
 def _comprehension(ctx: Context, node: cst.ListComp | cst.GeneratorExp | cst.SetComp) -> Value:
     saved = dict(ctx.env.variables)
     over = _comprehension_for(ctx, node.for_in)
-    value = ctx.evaluate(ctx, node.elt)
+    value = _repeated(ctx, node, over)
     ctx.env.variables = saved
     if isinstance(value, Params):
         return Params(value.of, True, value.complete)
     if isinstance(over, Group) and not over.open and isinstance(value, Group):
         return value
     return Group([value], open=True)
+
+
+def _repeated(ctx: Context, node: cst.ListComp | cst.GeneratorExp | cst.SetComp, over: Value) -> Value:
+    """The element of a comprehension; where it holds events, a comprehension is a loop."""
+    graph, size = ctx.graph, len(ctx.graph.nodes)
+    if iteration.is_vector(over) or "backward" not in text_of(node.elt):
+        return ctx.evaluate(ctx, node.elt)
+    loop = Loop(len(graph.loops), text_of(node.for_in), depth=len(ctx.guards))
+    graph.loops.append(loop)
+    ctx.loops.append(loop)
+    head = graph.add(Node(loop.text)) if graph.reachable and not ctx.silent else size
+    value = ctx.evaluate(ctx, node.elt)
+    ctx.loops.pop()
+    if graph.reachable and not ctx.silent:
+        graph.add(Node("", again=loop))
+        graph.connect(graph.frontier, head)
+    return value
 
 
 def _dict_comprehension(ctx: Context, node: cst.DictComp) -> Value:

@@ -14,12 +14,14 @@ from loopguard.static.expressions import evaluate
 from loopguard.static.objects import find_method
 from loopguard.static.scope import Env, File
 from loopguard.static.statements import run
-from loopguard.static.values import Bound, Class, Function, Role, Thing, Value
+from loopguard.static.values import Bound, Class, Function, Partial, Role, Thing, Value
 
 _SETS = re.compile(r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()")
 
 
 def _call(ctx: Context, callee: Value, node: cst.CSTNode) -> Value:
+    if isinstance(callee, Partial):
+        return call_function(ctx, callee.function, Arguments().behind(callee), node)
     assert isinstance(callee, Function | Bound)
     return call_function(ctx, callee, Arguments(), node)
 

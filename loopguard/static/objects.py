@@ -9,6 +9,7 @@ import libcst as cst
 
 from loopguard.static import iteration
 from loopguard.static.context import Context
+from loopguard.static.library import TORCH_FAMILY
 from loopguard.static.syntax import children_of, text_of
 from loopguard.static.tensors import computed, detached
 from loopguard.static.values import (
@@ -34,11 +35,12 @@ from loopguard.static.values import (
 def attribute_of(ctx: Context, owner: Value, name: str) -> Value:
     """The attribute `name` of a value."""
     if isinstance(owner, Ref):
-        return Ref(f"{owner.dotted}.{name}")
+        return _outside(ctx, f"{owner.dotted}.{name}")
     if isinstance(owner, FileValue):
-        return owner.file.env.lookup(name) or Inert(name)
+        found = owner.file.env.lookup(name) or ctx.file.project.submodule(owner.file.source.path, name)
+        return found if found is not None else Inert(name, certain=False)
     if isinstance(owner, Inert):
-        return Inert(name)
+        return owner.attribute(name)
     if isinstance(owner, Class):
         method = find_method(owner, name)
         return method[0] if method is not None else Thing(f"{owner.name}.{name}")
@@ -67,6 +69,15 @@ def attribute_of(ctx: Context, owner: Value, name: str) -> Value:
             return Gradient(iteration.as_params(owner))
         return Method(owner, name)
     return Method(owner, name)
+
+
+def _outside(ctx: Context, dotted: str) -> Value:
+    """What a dotted name stands for that starts outside, or in a folder of the project without an `__init__.py`."""
+    if dotted.split(".")[0] not in TORCH_FAMILY:
+        found = ctx.file.project.find(dotted, 0, ctx.file.source.path)
+        if found is not None:
+            return found
+    return Ref(dotted)
 
 
 def _thing_attribute(ctx: Context, owner: Thing, name: str) -> Value:

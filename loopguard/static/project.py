@@ -11,6 +11,11 @@ from loopguard.static.syntax import TextError, Tree
 from loopguard.static.values import FileValue, Inert, Value
 
 _EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim")
+_IMPORT = re.compile(
+    rb"^[ \t]*(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)"
+    rb"|import[ \t]+(?P<plain>[\w.]+))",
+    re.MULTILINE,
+)
 _FOREIGN_LIMIT = 1_000_000
 
 
@@ -26,6 +31,7 @@ class Project:
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], Path | None] = {}
         self._data: dict[Path, bytes | None] = {}
+        self._leading: dict[Path, bool] = {}
 
     def find(self, module: str, level: int, importer: str) -> Value | None:
         """The project's module called `module`, seen from the file `importer`; None if it is not the project's.
@@ -75,14 +81,63 @@ class Project:
         return self._files[path]
 
     def _parse(self, path: Path) -> Value | None:
-        data = self._read(path)
-        if data is None:
-            return Inert(path.stem)
+        if self._read(path) is None:
+            return Inert(path.stem, not self._leads_to_events(path), lambda name: self._passed_on(path, name))
+        return self._open(path)
+
+    def _passed_on(self, path: Path, name: str) -> Value | None:
+        """What a file that holds no events has imported under `name`."""
+        inner = self._beside(path, name)
+        if inner is not None:
+            return self._load(inner)
+        statements = _IMPORT.finditer(self._text(path))
+        if not any(
+            re.search(rb"\*|\b" + re.escape(name.encode()) + rb"\b", found["names"] or b"") for found in statements
+        ):
+            return None
+        opened = self._open(path)
+        return opened.file.env.lookup(name) if isinstance(opened, FileValue) else None
+
+    def _beside(self, path: Path, name: str) -> Path | None:
+        """The submodule `name` of the package whose `__init__.py` is at `path`."""
+        if path.name != "__init__.py":
+            return None
+        return self._search(name, 1, path.parent)
+
+    def submodule(self, package: str, name: str) -> Value | None:
+        """The submodule `name` of the package whose `__init__.py` is at `package`."""
+        inner = self._beside(Path(package), name)
+        return self._load(inner) if inner is not None else None
+
+    def _leads_to_events(self, path: Path) -> bool:
+        """Whether a file imports one of the project that may hold events, directly or through others."""
+        if path not in self._leading:
+            self._leading[path] = False  # meanwhile, for circles
+            for found in _IMPORT.finditer(self._text(path)):
+                module = (found["module"] or found["plain"] or b"").decode()
+                level = len(found["dots"] or b"")
+                names = re.findall(rb"\w+", found["names"] or b"")
+                inner = [f"{module}.{name.decode()}" if module else name.decode() for name in names]
+                for candidate in (module, *inner) if module or not level else inner:
+                    target = self._place(candidate, level, str(path)) if candidate else None
+                    if target is not None and target != path:
+                        if self._read(target) is not None or self._leads_to_events(target):
+                            self._leading[path] = True
+                            return True
+        return self._leading[path]
+
+    def _text(self, path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError:
+            return b""
+
+    def _open(self, path: Path) -> Value | None:
         from loopguard.paths import shown
         from loopguard.source import Source, SourceError
 
         try:
-            source = Source.from_bytes(data, shown(path), path)
+            source = Source.from_bytes(self._text(path), shown(path), path)
             return FileValue(File(source, self, Tree(source.text)))
         except (TextError, SourceError):
             return None

@@ -34,6 +34,7 @@ from loopguard.static.values import (
     Group,
     Inert,
     Params,
+    Partial,
     Ref,
     Role,
     Table,
@@ -166,7 +167,7 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
             ctx.note(closures.Mistake.ABSENT, node, thing.label)
         _gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
         return Const(None)
-    if isinstance(first, Function | Bound):
+    if isinstance(first, Function | Bound | Partial):
         return _closure_step(ctx, node, thing, first)
     if isinstance(first, Const) and first.value is None:
         _gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
@@ -185,7 +186,7 @@ def _looks_like_optimizer(ctx: Context, thing: Thing) -> bool:
     return bool(name) and f"{name}.zero_grad(" in ctx.file.source.text
 
 
-def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound) -> Value:
+def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound | Partial) -> Value:
     size = len(ctx.graph.nodes)
     result = ctx.call(ctx, closure, node)
     events = [item.event for item in ctx.graph.nodes[size:] if item.event is not None]
@@ -204,8 +205,9 @@ def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function 
     return result
 
 
-def _closure_text(closure: Function | Bound) -> str:
-    function = closure.function if isinstance(closure, Bound) else closure
+def _closure_text(closure: Function | Bound | Partial) -> str:
+    inner = closure.function if isinstance(closure, Partial) else closure
+    function = inner.function if isinstance(inner, Bound) else inner
     return function.file.tree.source(function.node)
 
 

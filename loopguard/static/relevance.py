@@ -16,6 +16,7 @@ _EVENTS = re.compile(
 )
 _STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")
 _LOOP = re.compile(r"\b(?:for|while)\b")
+_GLOBAL = re.compile(r"^\s*global\s+(.+)$", re.MULTILINE)
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
 _relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
@@ -38,6 +39,16 @@ def is_root(file: File, node: cst.CSTNode) -> bool:
     if _STRICT.search(text) is not None:
         return True
     return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_WORD.findall(text))
+
+
+def holds_events(file: File, node: cst.CSTNode) -> bool:
+    """Whether the text of a definition names a clear, a backward pass or a step."""
+    return _STRICT.search(file.tree.source(node)) is not None
+
+
+def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
+    """The names that a function declares global, and so may set."""
+    return [name for line in _GLOBAL.findall(file.tree.source(node)) for name in _WORD.findall(line)]
 
 
 def _calling_names(file: File) -> set[str]:

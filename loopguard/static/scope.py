@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from loopguard.static.syntax import Tree, text_of
-from loopguard.static.values import Class, FileValue, Function, Ref, Thing, Value
+from loopguard.static.values import Class, FileValue, Function, Inert, Ref, Thing, Value
 
 if TYPE_CHECKING:
     from loopguard.source import Source
@@ -87,6 +87,7 @@ class File:
         self.env = Env(self)
         self.star_imports: list[Import] = []
         self.imported_packages: set[str] = set()
+        self._resolving: list[Import] = []
         for statement in _definitions(tree.module.body):
             self.declare(statement, self.env)
 
@@ -134,24 +135,31 @@ class File:
 
     def resolve(self, item: Import) -> Value:
         """What an import stands for: a definition of the project, or a reference to something outside."""
-        if item.attribute:
-            target = self.project.find(item.module, item.level, self.source.path)
-            if isinstance(target, FileValue):
-                found = target.file.env.variables.get(item.attribute)
-                if isinstance(found, Import):
-                    return target.file.resolve(found) if target.file is not self else Ref(item.attribute)
-                if found is not None:
-                    return found
-                module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-                inner = self.project.find(module, item.level, self.source.path)
-                return inner if inner is not None else Thing(item.attribute)
-            if target is not None:
-                return target
-            module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-            inner = self.project.find(module, item.level, self.source.path)
-            return inner if inner is not None else Ref(module)
+        if item in self._resolving:
+            return Thing(item.attribute or item.module)  # it only leads back here
+        self._resolving.append(item)
+        try:
+            return self._resolve(item)
+        finally:
+            self._resolving.pop()
+
+    def _resolve(self, item: Import) -> Value:
         target = self.project.find(item.module, item.level, self.source.path)
-        return target if target is not None else Ref(item.module)
+        if not item.attribute:
+            return target if target is not None else Ref(item.module)
+        if isinstance(target, FileValue):
+            found = target.file.env.variables.get(item.attribute)
+            if isinstance(found, Import):
+                return target.file.resolve(found)
+            if found is not None:
+                return found
+        module = f"{item.module}.{item.attribute}" if item.module else item.attribute
+        inner = self.project.find(module, item.level, self.source.path)
+        if inner is not None:
+            return inner
+        if isinstance(target, Inert):
+            return target.attribute(item.attribute)
+        return Thing(item.attribute) if target is not None else Ref(module)
 
 
 def class_of(node: cst.ClassDef, env: Env, file: File) -> Class:

@@ -329,8 +329,8 @@ def _with(ctx: Context, node: cst.With) -> None:
 
 
 def _imports(ctx: Context, node: cst.CSTNode) -> None:
-    if ctx.env.parent is not None:
-        ctx.file.declare(node, ctx.env)
+    if ctx.env.parent is not None or ctx.loops:
+        ctx.file.declare(node, ctx.env)  # what stands at the top of the file is known already
 
 
 def _delete(ctx: Context, node: cst.Del) -> None:

@@ -8,7 +8,7 @@ is simply absent, and whoever asks must take absence for "perhaps".
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -231,6 +231,15 @@ class Bound(Value):
     self: Thing
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Partial(Value):
+    """A function of the project with some of its arguments given already: `functools.partial(f, x)`."""
+
+    function: Function | Bound
+    positional: tuple[Value, ...]
+    keywords: dict[str, Value]
+
+
 @dataclass(slots=True, eq=False)
 class Class(Value):
     """A class of the project. `bases` are evaluated lazily by the scope that knows its names."""
@@ -323,6 +332,8 @@ def things_in(value: Value | None) -> Iterator[Thing]:
             todo.append(item.of)
         elif isinstance(item, Bound):
             todo.append(item.self)
+        elif isinstance(item, Partial):
+            todo += [*item.positional, *item.keywords.values()]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -334,9 +345,20 @@ class Counter(Value):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inert(Value):
-    """Something of the project whose file holds no word of any event, so that calling it makes none."""
+    """Something of the project whose file holds no word of any event, so that calling it makes none.
+
+    `certain` is false where the file imports one that does hold events, and may call it. `find` gives what the file
+    itself has imported under a name, None if it has nothing of that name from elsewhere.
+    """
 
     name: str
+    certain: bool = True
+    find: Callable[[str], Value | None] | None = None
+
+    def attribute(self, name: str) -> Value:
+        """What goes by `name` in the file, or as an attribute of what the file defines."""
+        found = self.find(name) if self.find is not None else None
+        return found if found is not None else Inert(name, self.certain)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

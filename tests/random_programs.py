@@ -1,0 +1,176 @@
+"""Random training programs, as hypothesis strategies: every statement that the engine gives a meaning to, in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import indent
+
+from hypothesis import strategies as st
+
+SETUP = """\
+import torch
+from torch import nn
+model = nn.Linear(2, 1)
+other = nn.Linear(2, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+second = torch.optim.Adam(other.parameters())
+scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+scaler = torch.amp.GradScaler()
+losses, total, k = [], 0, 4
+loss = model(x).sum()
+"""
+
+EVENTS = (
+    "optimizer.zero_grad()",
+    "optimizer.step()",
+    "loss.backward()",
+    "loss = model(x).sum()",
+)
+"""The statements of a plain loop."""
+
+SIMPLE = (
+    *EVENTS,
+    "model.zero_grad()",
+    "second.zero_grad()",
+    "second.step()",
+    "loss = other(model(x)).mean() / k",
+    "loss = other(model(x).detach()).sum()",
+    "(loss + other(x).sum()).backward()",
+    "torch.autograd.backward(loss)",
+    "scaler.scale(loss).backward()",
+    "scaler.unscale_(optimizer)",
+    "scaler.step(optimizer)",
+    "scaler.update()",
+    "nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+    "scheduler.step()",
+    "accelerator.backward(loss)",
+    "total += loss",
+    "total += loss.item()",
+    "losses.append(loss)",
+    "sum(losses).backward()",
+    "loss = loss.detach()",
+    "loss, extra = model(x), other(x)",
+    "for p in model.parameters(): p.grad = None",
+    "[o.zero_grad() for o in (optimizer, second)]",
+    "helper(optimizer)",
+    "update(loss, optimizer)",
+    "update(loss, optimizer, clear=a)",
+    "trainer.update(x)",
+    "trainer.optimizer.zero_grad()",
+    "optimizer.step(closure)",
+    "optimizer.step",
+    "optimizer = torch.optim.SGD(model.parameters(), lr=0.1)",
+    "optimizer, second = second, optimizer",
+    "optimizer = trainer.optimizer",
+    "clear = optimizer.zero_grad",
+    "clear()",
+    "(lambda: optimizer.step())()",
+    "a and optimizer.step()",
+    "optimizer.zero_grad() if a else second.zero_grad()",
+    "a = not a",
+    "k += 1",
+    "del loss",
+    "pass",
+)
+JUMPS = ("break", "continue", "return", "return loss", "raise ValueError", "yield loss", "sys.exit()")
+
+CONDITIONS = (
+    "a",
+    "not a",
+    "b",
+    "a and b",
+    "a or not b",
+    "args.amp",
+    "scaler is None",
+    "k == 4",
+    "k % 4 == 0",
+    "(k + 1) % 4 == 0 or last",
+    "loss.isnan()",
+    "ready()",
+    "True",
+    "False",
+)
+LOOPS = (
+    "for x in loader",
+    "for k, x in enumerate(loader)",
+    "for k in range(9)",
+    "for k in range(1)",
+    "for o in (optimizer, second)",
+    "for p in model.parameters()",
+    "while True",
+    "while a",
+    "while k < 9",
+    "while ready()",
+    "async for x in loader",
+)
+SCOPES = ("torch.no_grad()", "torch.set_grad_enabled(a)", "scope() as y", "accelerator.accumulate(model)")
+DEFINITIONS = (
+    "def closure()",
+    "def update(loss, optimizer, clear=True)",
+    "def helper(optimizer)",
+    "def ready()",
+    "async def run(optimizer, loss=loss)",
+)
+
+
+def block(body: Sequence[str]) -> str:
+    """Some statements as an indented block."""
+    return indent("".join(body) or "pass\n", "    ")
+
+
+def _compound(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
+    conditions, body = st.sampled_from(CONDITIONS), inner.map(block)
+    return st.one_of(
+        st.builds("if {}:\n{}".format, conditions, body),
+        st.builds("if {}:\n{}else:\n{}".format, conditions, body, body),
+        st.builds("if {}:\n{}elif {}:\n{}else:\n{}".format, conditions, body, conditions, body, body),
+        st.builds("{}:\n{}".format, st.sampled_from(LOOPS), body),
+        st.builds("{}:\n{}else:\n{}".format, st.sampled_from(LOOPS), body, body),
+        st.builds("with {}:\n{}".format, st.sampled_from(SCOPES), body),
+        st.builds("try:\n{}except RuntimeError as e:\n{}".format, body, body),
+        st.builds("try:\n{}finally:\n{}".format, body, body),
+        st.builds("match k:\n    case 1 if a:\n{}    case _:\n{}".format, *[body.map(lambda t: indent(t, "    "))] * 2),
+        st.builds("{}:\n{}".format, st.sampled_from(DEFINITIONS), body),
+        st.builds(
+            "class Trainer(nn.Module):\n    def __init__(self):\n        self.optimizer = optimizer\n"
+            "    def update(self, x):\n{}trainer = Trainer()\n".format,
+            body.map(lambda text: indent(text, "    ")),
+        ),
+    )
+
+
+STATEMENTS: st.SearchStrategy[list[str]] = st.recursive(
+    st.lists(st.sampled_from((*SIMPLE, *SIMPLE, *JUMPS)).map("{}\n".format), max_size=5),
+    lambda inner: st.lists(
+        st.one_of(st.sampled_from(SIMPLE).map("{}\n".format), _compound(inner)), min_size=1, max_size=5
+    ),
+    max_leaves=8,
+)
+
+PROGRAMS = STATEMENTS.map(lambda body: SETUP + "".join(body))
+"""Whole programs."""
+
+
+def _plain(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
+    conditions, body = st.sampled_from(("a", "not a", "b", "a and b", "a or b")), inner.map(block)
+    return st.one_of(
+        st.builds("if {}:\n{}".format, conditions, body),
+        st.builds("if {}:\n{}else:\n{}".format, conditions, body, body),
+        st.builds("for x in loader:\n{}".format, body),
+        st.builds("for x in loader:\n{}else:\n{}".format, body, body),
+        st.builds("try:\n{}finally:\n{}".format, body, body),
+        st.builds("with scope():\n{}".format, body),
+    )
+
+
+_LEAVES = st.lists(
+    st.sampled_from((*EVENTS, *EVENTS, "update(loss)", "if a: break", "if b: continue")).map("{}\n".format), max_size=5
+)
+RUNNABLE: st.SearchStrategy[str] = st.recursive(
+    _LEAVES,
+    lambda inner: st.lists(
+        st.one_of(st.sampled_from(EVENTS).map("{}\n".format), _plain(inner)), min_size=1, max_size=4
+    ),
+    max_leaves=6,
+).map(lambda body: "for x in loader:\n" + block(["loss = model(x).sum()\n", *body]))
+"""Loops of plain events under flags that never change: they can be run with stand-ins. They use the names of `SETUP`."""
