@@ -29,6 +29,7 @@ from loopguard.static.values import (
     Bound,
     Class,
     Const,
+    Function,
     Group,
     Inert,
     Method,
