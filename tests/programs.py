@@ -10,8 +10,8 @@ from loopguard.catalogue import Catalogue, load
 from loopguard.finding import Finding
 from loopguard.source import Source, read
 from loopguard.static import Project, analyse
-from loopguard.static.context import Context
-from loopguard.static.lower import lower_module
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.lower import lower_module
 from loopguard.static.scope import File
 from loopguard.static.syntax import Tree
 

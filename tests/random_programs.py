@@ -164,7 +164,10 @@ def _plain(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
 
 
 _LEAVES = st.lists(
-    st.sampled_from((*EVENTS, *EVENTS, "update(loss)", "if a: break", "if b: continue")).map("{}\n".format), max_size=5
+    st.sampled_from((*EVENTS, *EVENTS, "update(loss)", "if rarely(): break", "if rarely(): continue")).map(
+        "{}\n".format
+    ),
+    max_size=5,
 )
 RUNNABLE: st.SearchStrategy[str] = st.recursive(
     _LEAVES,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from itertools import product
 
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
 
-BATCHES = 3
+BATCHES = 5
+SEEDS = 4
 MOST = 2_000
 """Events after which a run is long enough."""
 
@@ -19,12 +21,12 @@ class Enough(Exception):
 
 
 class World:
-    """One optimizer, one model, and the mistakes that are made with them, by row."""
+    """One optimizer, one model, the rows at which something happens to them, and the mistakes, by row."""
 
     def __init__(self) -> None:
         self.state = State.CLEAN
         self.mistakes: set[tuple[int, Mistake]] = set()
-        self.events = 0
+        self.rows: list[int] = []
 
     def __call__(self, *_: object) -> World:
         return self
@@ -47,10 +49,10 @@ class World:
 
     def _act(self, action: Action) -> None:
         self.state, mistake = TRANSITIONS[self.state, action]
+        self.rows.append(sys._getframe(2).f_lineno)
         if mistake is not None:
-            self.mistakes.add((sys._getframe(2).f_lineno, mistake))
-        self.events += 1
-        if self.events > MOST:
+            self.mistakes.add((self.rows[-1], mistake))
+        if len(self.rows) > MOST:
             raise Enough
 
 
@@ -59,14 +61,22 @@ def scope() -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def mistakes_of(program: str, flags: tuple[str, ...] = ("a", "b")) -> Iterator[set[tuple[int, Mistake]]]:
-    """The mistakes that each run of a program makes, by row, for every value of its flags."""
+def runs(program: str, flags: tuple[str, ...] = ("a", "b")) -> Iterator[World]:
+    """What each run of a program leaves behind, for every value of its flags.
+
+    `rarely()` comes out true now and then, at other times in each run.
+    """
     code = compile(program, "train.py", "exec")
-    for values in product((True, False), repeat=len(flags)):
+    for seed, *values in product(range(SEEDS), *[(True, False)] * len(flags)):
         world = World()
-        names = {"model": world, "optimizer": world, "loader": range(BATCHES), "scope": scope}
-        try:
+        chance = random.Random(seed)
+        names = {
+            "model": world,
+            "optimizer": world,
+            "loader": range(BATCHES),
+            "scope": scope,
+            "rarely": lambda chance=chance: chance.random() < 0.2,
+        }
+        with suppress(Enough):
             exec(code, {**names, **dict(zip(flags, values, strict=True))})
-        except Enough:
-            pass
-        yield world.mistakes
+        yield world

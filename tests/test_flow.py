@@ -12,7 +12,7 @@ import pytest
 from programs import HEAD, lowered
 
 from loopguard.events import Kind
-from loopguard.static.graph import FlowGraph
+from loopguard.static.paths.graph import FlowGraph
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = "LOOPGUARD_UPDATE_SNAPSHOTS"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 import pytest
 from hypothesis import given, settings
@@ -11,9 +11,9 @@ from programs import FORWARD, HEAD, codes, findings, lowered, marks
 
 from loopguard.events import Kind
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
-from loopguard.static.effects import ANYTHING, USED, Effect, Effects, subjects_of
-from loopguard.static.graph import FlowGraph
-from loopguard.static.solve import UNKNOWN, Story, after, tell
+from loopguard.static.paths.effects import ANYTHING, USED, Effect, Effects, subjects_of
+from loopguard.static.paths.graph import FlowGraph
+from loopguard.static.paths.solve import UNKNOWN, Story, after, tell
 
 fixed = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -115,7 +115,7 @@ def test_the_path_of_a_violation_is_a_path_of_the_graph() -> None:
     graph, found = story(LOOP + "    loss.backward()\n    optimizer.step()\n", Kind.STEP, State.FRESH)
     path = found.violations[0].fact.path()
     assert path[0].node == found.start == path[-1].node
-    for one, two in zip(path, path[1:], strict=False):
+    for one, two in pairwise(path):
         assert two.node in [target for target, _ in graph.nodes[one.node].successors]
 
 
@@ -256,7 +256,7 @@ def test_what_a_call_says_is_remembered_within_an_iteration_only() -> None:
 def test_a_setting_is_remembered_from_one_iteration_to_the_next() -> None:
     text = "for x in loader:\n    if amp:\n        optimizer.zero_grad()\n" + FORWARD
     text += "    loss.backward()\n    if not amp:\n        optimizer.step()\n    if amp:\n        optimizer.step()\n"
-    graph, found = story(text, Kind.STEP, State.FRESH)
+    _, found = story(text, Kind.STEP, State.FRESH)
     ends = {item.fact.node for item in found.violations}
     assert ends == {found.start}
 

@@ -1,12 +1,12 @@
-"""The static engine: text to a graph of events, to beliefs about every optimizer, to cases.
+"""The static engine: text to a graph of events, to stories about every optimizer, to cases.
 
-syntax      text to libcst tree, with positions
-scope       names and files; project finds the files around
-lower       trees to graphs of events: statements, expressions, calls, recognise, constructors, ...
-graph       the graph, with the conditions on its edges
-effects     what an event means to one optimizer's gradients
-solve       the worklist
-gradients, windows, losses      violations to cases
+analyse         one file, from text to cases
+syntax          text to libcst tree, with positions
+scope           names and files; project finds the files around; families tells PyTorch's from others'
+values          what a name can stand for; library, what is known of other people's names
+lowering/       trees to graphs of events
+paths/          graphs to stories
+verdicts/       stories to cases
 """
 
 from loopguard.static.analyse import analyse

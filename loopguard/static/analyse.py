@@ -10,16 +10,16 @@ from loopguard.case import Case
 from loopguard.events import Event, Kind
 from loopguard.lifecycles import loss
 from loopguard.lifecycles import source as text_mistakes
-from loopguard.static.context import Context
 from loopguard.static.families import is_pytorch
-from loopguard.static.gradients import gradient_cases
-from loopguard.static.losses import noted_cases, retained_cases
-from loopguard.static.lower import functions_of, lower_function, lower_module
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.lower import functions_of, lower_function, lower_module
+from loopguard.static.lowering.relevance import is_root
 from loopguard.static.project import Project
-from loopguard.static.relevance import is_root
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
-from loopguard.static.windows import window_cases
+from loopguard.static.verdicts.gradients import gradient_cases
+from loopguard.static.verdicts.losses import noted_cases, retained_cases
+from loopguard.static.verdicts.windows import window_cases
 
 if TYPE_CHECKING:
     from loopguard.source import Source

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import libcst as cst
 
-    from loopguard.static.graph import Loop
+    from loopguard.static.paths.graph import Loop
     from loopguard.static.scope import Env, File
 
 

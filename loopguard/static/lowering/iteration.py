@@ -6,10 +6,10 @@ from functools import reduce
 
 import libcst as cst
 
-from loopguard.static.context import Context
 from loopguard.static.library import DATA_NAME, OPTIMIZER_NAME
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.tensors import computed, join
 from loopguard.static.syntax import text_of
-from loopguard.static.tensors import computed, join
 from loopguard.static.values import (
     Const,
     Counter,

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.static import iteration
-from loopguard.static.context import Context
-from loopguard.static.guards import SYNC
-from loopguard.static.objects import find_method
-from loopguard.static.relevance import is_relevant
+from loopguard.static.lowering import iteration
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.objects import find_method
+from loopguard.static.lowering.relevance import is_relevant
+from loopguard.static.paths.guards import SYNC
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Thing, Value
 

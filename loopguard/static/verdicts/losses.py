@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment
 from loopguard.lifecycles import loss, source
-from loopguard.static import evidence
-from loopguard.static.context import Accumulation, Context
-from loopguard.static.graph import Happening
+from loopguard.static.lowering.context import Accumulation, Context
+from loopguard.static.paths.graph import Happening
 from loopguard.static.scope import File
 from loopguard.static.values import Tensor
+from loopguard.static.verdicts import evidence
 
 
 def noted_cases(file: File, ctx: Context) -> Iterator[Case]:

@@ -8,15 +8,15 @@ from typing import Any
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.static import assignment, iteration
-from loopguard.static.branches import branch
-from loopguard.static.context import Context, Jumps
-from loopguard.static.graph import Assumption, Condition, Loop, Node
 from loopguard.static.library import EXITS
+from loopguard.static.lowering import assignment, iteration
+from loopguard.static.lowering.branches import branch
+from loopguard.static.lowering.context import Context, Jumps
+from loopguard.static.lowering.tensors import join
+from loopguard.static.lowering.withs import lower_with
+from loopguard.static.paths.graph import Assumption, Condition, Loop, Node
 from loopguard.static.syntax import text_of
-from loopguard.static.tensors import join
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
-from loopguard.static.withs import lower_with
 
 
 def run(ctx: Context, block: Any) -> None:

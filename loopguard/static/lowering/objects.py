@@ -7,11 +7,11 @@ from functools import lru_cache
 
 import libcst as cst
 
-from loopguard.static import iteration
-from loopguard.static.context import Context
 from loopguard.static.library import TORCH_FAMILY
+from loopguard.static.lowering import iteration
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.tensors import computed, detached
 from loopguard.static.syntax import children_of, text_of
-from loopguard.static.tensors import computed, detached
 from loopguard.static.values import (
     Attachment,
     Bound,

@@ -10,11 +10,6 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.lifecycles import closure as closures
 from loopguard.lifecycles import loss as losses
-from loopguard.static.arguments import Arguments
-from loopguard.static.constructors import is_optimizer_like
-from loopguard.static.context import Accumulation, Context
-from loopguard.static.graph import Assumption, Condition
-from loopguard.static.guards import SYNC
 from loopguard.static.library import (
     CLIPPERS,
     NEEDS_CLOSURE,
@@ -22,8 +17,13 @@ from loopguard.static.library import (
     SCALER_NAME,
     SCHEDULER_NAME,
 )
+from loopguard.static.lowering.arguments import Arguments
+from loopguard.static.lowering.constructors import is_optimizer_like
+from loopguard.static.lowering.context import Accumulation, Context
+from loopguard.static.lowering.tensors import provenance
+from loopguard.static.paths.graph import Assumption, Condition
+from loopguard.static.paths.guards import SYNC
 from loopguard.static.syntax import text_of
-from loopguard.static.tensors import provenance
 from loopguard.static.values import (
     Attachment,
     Bound,

@@ -6,14 +6,14 @@ import re
 
 import libcst as cst
 
-from loopguard.static.arguments import Arguments
-from loopguard.static.calls import call_function
-from loopguard.static.constructors import instance
-from loopguard.static.context import Context
-from loopguard.static.expressions import evaluate
-from loopguard.static.objects import find_method
+from loopguard.static.lowering.arguments import Arguments
+from loopguard.static.lowering.calls import call_function
+from loopguard.static.lowering.constructors import instance
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.expressions import evaluate
+from loopguard.static.lowering.objects import find_method
+from loopguard.static.lowering.statements import run
 from loopguard.static.scope import Env, File
-from loopguard.static.statements import run
 from loopguard.static.values import Bound, Class, Function, Partial, Role, Thing, Value
 
 _SETS = re.compile(r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()")

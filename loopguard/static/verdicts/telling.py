@@ -8,11 +8,11 @@ from enum import Enum
 from loopguard.case import Case
 from loopguard.events import Kind
 from loopguard.lifecycles.gradient import Action, State
-from loopguard.static import evidence
-from loopguard.static.effects import Effects, Subject
-from loopguard.static.graph import FlowGraph, Happening, Loop
+from loopguard.static.paths.effects import Effects, Subject
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop
+from loopguard.static.paths.solve import Belief, Fact, Story, Violation, tell
 from loopguard.static.scope import File
-from loopguard.static.solve import Belief, Fact, Story, Violation, tell
+from loopguard.static.verdicts import evidence
 
 
 class Telling:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
 from loopguard.lifecycles.gradient import State
-from loopguard.static.effects import Effects
-from loopguard.static.graph import FlowGraph, Happening, Loop, Site
+from loopguard.static.paths.effects import Effects
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop, Site
+from loopguard.static.paths.solve import Fact, after
 from loopguard.static.scope import File
-from loopguard.static.solve import Fact, after
 
 _TEXT_LIMIT = 80
 

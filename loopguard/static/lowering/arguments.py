@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import libcst as cst
 
-from loopguard.static.context import Context, Frame
+from loopguard.static.lowering.context import Context, Frame
 from loopguard.static.scope import Env
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Function, Group, Partial, Table, Thing, Value

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
-from loopguard.static.graph import FlowGraph, Happening
-from loopguard.static.relations import feeds, reaches, touches
+from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.relations import feeds, reaches, touches
 from loopguard.static.values import Role, Thing, things_in
 
 

@@ -9,12 +9,12 @@ from dataclasses import replace
 from loopguard.case import Case
 from loopguard.events import Kind, Moment, Relation
 from loopguard.lifecycles import window
-from loopguard.static import evidence
-from loopguard.static.graph import Assumption, Happening, Loop
-from loopguard.static.guards import common_loops, guard_keys, innermost, is_configured, nested, window_gate
-from loopguard.static.solve import Fact, Violation
-from loopguard.static.telling import Telling
+from loopguard.static.paths.graph import Assumption, Happening, Loop
+from loopguard.static.paths.guards import common_loops, guard_keys, innermost, is_configured, nested, window_gate
+from loopguard.static.paths.solve import Fact, Violation
 from loopguard.static.values import things_in
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.telling import Telling
 
 _DATA = re.compile(r"\.item\(|isnan|isfinite|isinf")
 """Conditions on the numbers of a batch: they may come out either way in any iteration."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import libcst as cst
 
-from loopguard.static.context import Context
-from loopguard.static.graph import Frontier
+from loopguard.static.lowering.context import Context
+from loopguard.static.paths.graph import Frontier
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Gradient
 

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 
 from loopguard.case import Case
 from loopguard.lifecycles.gradient import Mistake
-from loopguard.static.effects import subjects_of
-from loopguard.static.empty_steps import empty
-from loopguard.static.graph import FlowGraph
+from loopguard.static.paths.effects import subjects_of
+from loopguard.static.paths.graph import FlowGraph
+from loopguard.static.paths.solve import Violation
 from loopguard.static.scope import File
-from loopguard.static.solve import Violation
-from loopguard.static.stale_steps import mixed, repeated, stale
-from loopguard.static.telling import Telling
-from loopguard.static.unused_gradients import unused
 from loopguard.static.values import Thing
+from loopguard.static.verdicts.empty_steps import empty
+from loopguard.static.verdicts.stale_steps import mixed, repeated, stale
+from loopguard.static.verdicts.telling import Telling
+from loopguard.static.verdicts.unused_gradients import unused
 
 _VERDICTS: dict[Mistake, Callable[[Telling, Violation], Case | None]] = {
     Mistake.STALE_STEP: stale,

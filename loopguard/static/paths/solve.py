@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
-from loopguard.static.conditions import decide
-from loopguard.static.effects import Effect, Effects
-from loopguard.static.graph import Assumption, FlowGraph, Node
+from loopguard.static.paths.conditions import decide
+from loopguard.static.paths.effects import Effect, Effects
+from loopguard.static.paths.graph import Assumption, FlowGraph, Node
 
 Belief = frozenset[State]
 

@@ -12,8 +12,8 @@ from typing import Any
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.static import conditions
-from loopguard.static.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
+from loopguard.static.paths import conditions
+from loopguard.static.paths.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
 from loopguard.static.scope import Env, File
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Class, Counter, Function, Tensor, Test, Thing, Value

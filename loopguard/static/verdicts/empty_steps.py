@@ -6,11 +6,11 @@ from loopguard.case import Case
 from loopguard.events import Kind
 from loopguard.lifecycles import gradient
 from loopguard.lifecycles.gradient import State
-from loopguard.static import evidence
-from loopguard.static.graph import Happening, Loop
-from loopguard.static.guards import guard_keys, innermost, nested
-from loopguard.static.solve import Fact, Violation
-from loopguard.static.telling import Telling
+from loopguard.static.paths.graph import Happening, Loop
+from loopguard.static.paths.guards import guard_keys, innermost, nested
+from loopguard.static.paths.solve import Fact, Violation
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.telling import Telling
 
 
 def empty(telling: Telling, violation: Violation) -> Case | None:

@@ -11,9 +11,6 @@ import builtins
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.static import constructors, recognise
-from loopguard.static.arguments import Arguments
-from loopguard.static.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.library import (
     COMPUTES,
     HARMFUL_CALL,
@@ -27,7 +24,10 @@ from loopguard.static.library import (
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.objects import (
+from loopguard.static.lowering import constructors, recognise
+from loopguard.static.lowering.arguments import Arguments
+from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
+from loopguard.static.lowering.objects import (
     attribute_of,
     bases_of,
     find_method,
@@ -36,9 +36,9 @@ from loopguard.static.objects import (
     is_declared,
     is_generator,
 )
-from loopguard.static.relevance import globals_set_by, holds_events, is_relevant
+from loopguard.static.lowering.relevance import globals_set_by, holds_events, is_relevant
+from loopguard.static.lowering.tensors import computed, detached, join
 from loopguard.static.syntax import text_of
-from loopguard.static.tensors import computed, detached, join
 from loopguard.static.values import (
     Bound,
     Class,

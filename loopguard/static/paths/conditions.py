@@ -15,7 +15,7 @@ from functools import lru_cache
 import libcst as cst
 
 from loopguard.lifecycles.window import Gate
-from loopguard.static.graph import Assumption, Condition
+from loopguard.static.paths.graph import Assumption, Condition
 from loopguard.static.syntax import children_of, descendants, text_of
 
 _NEGATED: dict[type[cst.BaseCompOp], tuple[str, bool]] = {

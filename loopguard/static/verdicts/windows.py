@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import window
-from loopguard.static import evidence
-from loopguard.static.effects import Effects, subjects_of
-from loopguard.static.graph import Assumption, FlowGraph, Happening, Loop
-from loopguard.static.guards import SYNC
-from loopguard.static.relations import touches
+from loopguard.static.paths.effects import Effects, subjects_of
+from loopguard.static.paths.graph import Assumption, FlowGraph, Happening, Loop
+from loopguard.static.paths.guards import SYNC
+from loopguard.static.paths.relations import touches
 from loopguard.static.scope import File
 from loopguard.static.values import Role, Thing, things_in
+from loopguard.static.verdicts import evidence
 
 _WINDOW_SIZE = re.compile(r"accum|grad_acc|micro|update_freq", re.IGNORECASE)
 """What people call the number of batches in a window."""

@@ -10,13 +10,13 @@ from typing import Any
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.static import iteration
-from loopguard.static.calls import lower_call
-from loopguard.static.context import Context
-from loopguard.static.graph import Assumption, Loop, Node
-from loopguard.static.objects import attribute_of
+from loopguard.static.lowering import iteration
+from loopguard.static.lowering.calls import lower_call
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.objects import attribute_of
+from loopguard.static.lowering.tensors import computed, join
+from loopguard.static.paths.graph import Assumption, Loop, Node
 from loopguard.static.syntax import children_of, text_of
-from loopguard.static.tensors import computed, join
 from loopguard.static.values import (
     Const,
     Counter,

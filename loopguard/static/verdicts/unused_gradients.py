@@ -7,13 +7,13 @@ import re
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import window
-from loopguard.static import evidence
-from loopguard.static.constructors import NEW
-from loopguard.static.graph import Assumption, Happening, Loop
-from loopguard.static.guards import SYNC, common_loops, guard_keys, window_gate
-from loopguard.static.solve import Fact, Violation
-from loopguard.static.telling import Telling
+from loopguard.static.lowering.constructors import NEW
+from loopguard.static.paths.graph import Assumption, Happening, Loop
+from loopguard.static.paths.guards import SYNC, common_loops, guard_keys, window_gate
+from loopguard.static.paths.solve import Fact, Violation
 from loopguard.static.values import Thing, things_in
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.telling import Telling
 
 
 def unused(telling: Telling, violation: Violation) -> Case | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from loopguard.static.graph import Assumption, Happening, Loop
+from loopguard.static.paths.graph import Assumption, Happening, Loop
 
 SYNC = "accelerator.sync_gradients"
 """The condition under which what `accumulate()` has wrapped does anything."""

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.static import iteration
-from loopguard.static.arguments import Arguments
-from loopguard.static.context import Context
 from loopguard.static.library import (
     DATA_NAME,
     GRAPH_CUTTERS,
@@ -21,9 +18,12 @@ from loopguard.static.library import (
     SAME_OPTIMIZER,
     SCHEDULER_NAME,
 )
-from loopguard.static.objects import attribute_of, derives_from, is_module
+from loopguard.static.lowering import iteration
+from loopguard.static.lowering.arguments import Arguments
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.objects import attribute_of, derives_from, is_module
+from loopguard.static.lowering.tensors import computed, detached, provenance
 from loopguard.static.syntax import text_of
-from loopguard.static.tensors import computed, detached, provenance
 from loopguard.static.values import (
     Attachment,
     Bound,

@@ -8,12 +8,12 @@ import libcst as cst
 
 from loopguard.events import Kind
 from loopguard.lifecycles import source
-from loopguard.static import iteration, recognise
-from loopguard.static.constructors import NEW, attach
-from loopguard.static.context import Context
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
+from loopguard.static.lowering import iteration, recognise
+from loopguard.static.lowering.constructors import NEW, attach
+from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.tensors import computed, provenance
 from loopguard.static.syntax import children_of, descendants, text_of
-from loopguard.static.tensors import computed, provenance
 from loopguard.static.values import (
     Const,
     Counter,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from loopguard.static.context import Context
+from loopguard.static.lowering.context import Context
 from loopguard.static.values import (
     Attachment,
     Const,
