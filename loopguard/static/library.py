@@ -200,7 +200,11 @@ MEAN_FUNCTIONS = frozenset(
     ]
 )
 
-OPTIMIZER_NAME = re.compile(r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opt_\w+|opts)(?:\[.*\])?$", re.IGNORECASE)
+OPTIMIZER_NAME = re.compile(
+    r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opts"
+    r"|opt_(?!out|in|loss|level|step|val|arg|cfg|conf|path|dir|name|type|param)\w+)(?:\[.*\])?$",
+    re.IGNORECASE,
+)
 """What people call an optimizer, as the last part of a name."""
 
 SCHEDULER_NAME = re.compile(r"sched|lr_|_lr\b|warm_?up|anneal|swa|plateau|decay", re.IGNORECASE)

@@ -28,7 +28,6 @@ from loopguard.static.values import (
     Attachment,
     Bound,
     Const,
-    Counter,
     Function,
     Gradient,
     Group,
@@ -231,17 +230,15 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
         and first is not None
         and not (isinstance(first, Const) or _LOSS_NAME.search(owner.label))
     ):
-        if owner.role in (
-            Role.ACCELERATOR,
-            Role.OPTIMIZER,
-            Role.ENGINE,
-            Role.SCALER,
-            Role.INSTANCE,
-            Role.MODULE,
-        ) or (owner.role is Role.OPAQUE and not owner.captured):
+        named = _LOSS_NAME.search(arguments.texts[0] if arguments.texts else "loss")
+        runs = owner.role in (Role.ACCELERATOR, Role.ENGINE, Role.SCALER)
+        if runs or (named and (owner.role is not Role.OPAQUE or not owner.captured)):
             loss = provenance(first)
-        if owner.role in (Role.OPAQUE, Role.MODULE):
-            owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
+            if owner.role in (Role.OPAQUE, Role.MODULE):
+                owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
+        else:
+            # `y.backward(gradient)`: what is known of the gradient says nothing of `y`.
+            loss = replace(loss, graph=Attachment.MAYBE, cut="", complete=False)
     elif isinstance(owner, Group):
         loss = provenance(owner)
     deposit(ctx, node, loss)
@@ -366,6 +363,6 @@ def keep(ctx: Context, node: cst.CSTNode, into: str, value: Value, total: int, s
     kept = provenance(value)
     if ctx.silent or not ctx.loops or kept.graph is Attachment.NO or not kept.ancestors or ctx.grad_off:
         return
-    if isinstance(value, Const | Counter):
+    if not isinstance(value, Tensor | Thing):
         return
     ctx.accumulations.append(Accumulation(ctx.site(node), text_of(node), into, kept, total, tuple(ctx.loops), storage))
