@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from textwrap import indent
 
 from hypothesis import strategies as st
@@ -118,7 +118,8 @@ def block(body: Sequence[str]) -> str:
     return indent("".join(body) or "pass\n", "    ")
 
 
-def _compound(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
+def _flat(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
+    """A compound statement that defines nothing."""
     conditions, body = st.sampled_from(CONDITIONS), inner.map(block)
     return st.one_of(
         st.builds("if {}:\n{}".format, conditions, body),
@@ -130,6 +131,14 @@ def _compound(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
         st.builds("try:\n{}except RuntimeError as e:\n{}".format, body, body),
         st.builds("try:\n{}finally:\n{}".format, body, body),
         st.builds("match k:\n    case 1 if a:\n{}    case _:\n{}".format, *[body.map(lambda t: indent(t, "    "))] * 2),
+    )
+
+
+def _compound(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
+    body = inner.map(block)
+    return st.one_of(
+        _flat(inner),
+        _flat(inner),
         st.builds("{}:\n{}".format, st.sampled_from(DEFINITIONS), body),
         st.builds(
             "class Trainer(nn.Module):\n    def __init__(self):\n        self.optimizer = optimizer\n"
@@ -139,16 +148,30 @@ def _compound(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
     )
 
 
-STATEMENTS: st.SearchStrategy[list[str]] = st.recursive(
-    st.lists(st.sampled_from((*SIMPLE, *SIMPLE, *JUMPS)).map("{}\n".format), max_size=5),
-    lambda inner: st.lists(
-        st.one_of(st.sampled_from(SIMPLE).map("{}\n".format), _compound(inner)), min_size=1, max_size=5
-    ),
-    max_leaves=8,
-)
+def _statements(
+    leaves: Sequence[str], compound: Callable[[st.SearchStrategy[list[str]]], st.SearchStrategy[str]]
+) -> st.SearchStrategy[list[str]]:
+    return st.recursive(
+        st.lists(st.sampled_from(leaves).map("{}\n".format), max_size=6),
+        lambda inner: st.lists(
+            st.one_of(st.sampled_from((*EVENTS, *SIMPLE)).map("{}\n".format), compound(inner)), min_size=1, max_size=5
+        ),
+        max_leaves=8,
+    )
 
-PROGRAMS = STATEMENTS.map(lambda body: SETUP + "".join(body))
-"""Whole programs."""
+
+def _programs(statements: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:
+    """Whole programs: the statements once, or in a loop."""
+    once = statements.map("".join)
+    looped = statements.map(lambda body: f"for x in loader:\n{block(['loss = model(x).sum()' + chr(10), *body])}")
+    return st.one_of(once, looped, st.builds("{}{}".format, looped, looped)).map(lambda body: SETUP + body)
+
+
+PROGRAMS = _programs(_statements((*EVENTS * 4, *SIMPLE, *SIMPLE, *JUMPS), _compound))
+"""Programs of everything."""
+
+FLAT = _programs(_statements((*EVENTS * 4, *SIMPLE, "break", "continue"), _flat))
+"""Programs that define no functions and no classes, and never return."""
 
 
 def _plain(inner: st.SearchStrategy[list[str]]) -> st.SearchStrategy[str]:

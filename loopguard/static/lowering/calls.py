@@ -150,8 +150,12 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     function = callee.function if isinstance(callee, Bound) else callee
     receiver = callee.self if isinstance(callee, Bound) else None
     definition = function.node
-    # What a constructor is given may be anything, and is kept for later.
-    relevant = is_relevant(function.file, definition) or _name_of(definition) == "__init__"
+    # What a constructor is given may be anything, and is kept for later; a function may call what it is given.
+    relevant = (
+        is_relevant(function.file, definition)
+        or _name_of(definition) == "__init__"
+        or any(_is_relevant_callback(value) for value in arguments.values)
+    )
     ctx.lowered_calls += 1
     if (
         ctx.lowered_calls > MAX_CALLS
@@ -349,13 +353,17 @@ def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arg
 
 def _escape_callbacks(ctx: Context, node: cst.CSTNode, arguments: Arguments) -> bool:
     """Let everything be unknown where unknown code gets a function that may hold events."""
-    for value in arguments.values:
-        inner = value.function if isinstance(value, Partial) else value
-        function = inner.function if isinstance(inner, Bound) else inner
-        if isinstance(function, Function) and is_relevant(function.file, function.node):
-            ctx.emit(Kind.UNKNOWN, node, None)
-            return True
+    if any(_is_relevant_callback(value) for value in arguments.values):
+        ctx.emit(Kind.UNKNOWN, node, None)
+        return True
     return False
+
+
+def _is_relevant_callback(value: Value) -> bool:
+    """Whether a value is a function of the project that may hold events."""
+    inner = value.function if isinstance(value, Partial) else value
+    function = inner.function if isinstance(inner, Bound) else inner
+    return isinstance(function, Function) and is_relevant(function.file, function.node)
 
 
 def _escape(ctx: Context, node: cst.CSTNode, values: list[Value | None]) -> bool:

@@ -136,6 +136,12 @@ def _gated(ctx: Context, node: cst.Call, thing: Thing, kind: Kind, clears_itself
 def _step(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
     things = _objects(ctx, owner, node)
     result: Value | None = None
+    given = arguments.get(0, "optimizer")
+    if not things and isinstance(given, Thing) and is_optimizer_like(given):
+        # Whatever the scaler is, here it steps.
+        given.role = Role.OPTIMIZER
+        _gated(ctx, node, given, Kind.STEP, given.clears_itself)
+        return Const(None)
     for thing in things:
         result = _step_of(ctx, node, thing, arguments) or result
     return result
