@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from textwrap import indent
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+
+def fuzz(examples: int) -> settings:
+    """The same examples in every run, as many as given, however long they take."""
+    return settings(
+        derandomize=True,
+        deadline=None,
+        database=None,
+        max_examples=examples,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
+    )
+
 
 SETUP = """\
 import torch
@@ -19,6 +32,9 @@ scaler = torch.amp.GradScaler()
 losses, total, k = [], 0, 4
 loss = model(x).sum()
 """
+
+BATCH = "for x in loader:\n    loss = model(x).sum()\n"
+UPDATE = "def update(loss):\n    loss.backward()\n    optimizer.step()\n"
 
 EVENTS = (
     "optimizer.zero_grad()",
@@ -198,5 +214,5 @@ RUNNABLE: st.SearchStrategy[str] = st.recursive(
         st.one_of(st.sampled_from(EVENTS).map("{}\n".format), _plain(inner)), min_size=1, max_size=4
     ),
     max_leaves=6,
-).map(lambda body: "for x in loader:\n" + block(["loss = model(x).sum()\n", *body]))
-"""Loops of plain events under flags that never change: they can be run with stand-ins. They use the names of `SETUP`."""
+).map(lambda body: BATCH + block(body))
+"""Loops of plain events under flags that never change: they can be run with stand-ins. They may call `UPDATE`."""

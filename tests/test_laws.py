@@ -15,6 +15,7 @@ from loopguard import catalogue
 
 PACKAGE = ROOT / "loopguard"
 FILES = sorted(file for file in PACKAGE.rglob("*.py") if PACKAGE / "rules" not in file.parents)
+RULES = sorted((ROOT / "rules").glob("*.py"))
 LONGEST = 400
 
 
@@ -88,7 +89,49 @@ def test_nothing_is_imported_in_circles() -> None:
     assert set(TopologicalSorter(graph).static_order()) == OURS.keys()
 
 
-@pytest.mark.parametrize("file", FILES, ids=_name)
+def test_no_import_is_relative() -> None:
+    """The laws about imports read absolute names."""
+    relative = [
+        file
+        for file in [*FILES, *RULES]
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_the_static_engine_knows_no_code() -> None:
+    files = [file for file in FILES if _modules(file, package="static")]
+    assert [file for file in files if re.search(r"LG\d", file.read_text(encoding="utf-8"))] == []
+
+
+def test_no_failure_is_swallowed_unseen() -> None:
+    """An `except` names what it expects, or does something about what it did not."""
+    swallowed = [
+        (file, node.lineno)
+        for file in [*FILES, *RULES]
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.ExceptHandler)
+        and (node.type is None or ast.unparse(node.type) in ("Exception", "BaseException"))
+        and all(isinstance(statement, ast.Pass | ast.Continue) for statement in node.body)
+    ]
+    assert swallowed == []
+
+
+def test_nothing_is_left_to_do() -> None:
+    """Also no test is left out."""
+    words = re.compile(
+        "|".join(("TO" + "DO", "FIX" + "ME", "X" + "XX", r"mark\." + "skip", r"pytest\." + "skip", "x" + "fail\\("))
+    )
+    files = [
+        *FILES,
+        *RULES,
+        *(file for name in ("tests", "examples", "benchmarks") for file in (ROOT / name).glob("*.py")),
+    ]
+    assert [file for file in files if words.search(file.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("file", [*FILES, *RULES], ids=lambda file: file.stem if file in RULES else _name(file))
 def test_a_file_can_be_taken_in_at_one_sitting(file: Path) -> None:
     length = len(file.read_text(encoding="utf-8").splitlines())
     assert length <= LONGEST

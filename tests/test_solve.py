@@ -268,6 +268,15 @@ def test_independent_choices_in_any_number_hide_no_mistake(count: int) -> None:
     assert codes(text) == ["LG101"]
 
 
+@pytest.mark.parametrize(
+    ("outer", "inner"), [("not a", "a"), ("a", "not a"), ("m == 1", "m == 2"), ("s is None", "s"), ("a and b", "not b")]
+)
+def test_what_contradicts_itself_never_happens(outer: str, inner: str) -> None:
+    inside = f"            {FORWARD.strip()}\n            loss.backward()\n            if {inner}:\n                optimizer.step()\n"
+    text = f"{HEAD}{LOOP}    if {outer}:\n        for y in x:\n{inside}"
+    assert {str(codes(text)) for _ in range(50)} == {"[]"}
+
+
 # The whole way: one gap in the protocol at a time.
 
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from loopguard.case import Case
 from loopguard.events import Kind, Moment, Relation
 from loopguard.lifecycles import window
+from loopguard.lifecycles.gradient import State
 from loopguard.static.paths.graph import Assumption, Happening, Loop
 from loopguard.static.paths.guards import common_loops, guard_keys, innermost, is_configured, nested, window_gate
 from loopguard.static.paths.solve import Fact, Violation
@@ -130,6 +131,9 @@ def repeated(telling: Telling, violation: Violation) -> Case | None:
     earlier = telling.event(path[0])
     if earlier.kind is not Kind.STEP or not _is_fed(telling, event):
         return None
+    arrivals = {belief for story in telling.stories for belief in story.arrivals.get(earlier.number, ())}
+    if arrivals == {frozenset({State.CLEAN})}:
+        return None  # the first step has found nothing either, and is told for that
     if not telling.within_iteration(path):
         return None  # a loop around steps alone is how steps are timed
     if earlier.loops != event.loops or not nested(guard_keys(earlier, None), guard_keys(event, None)):
