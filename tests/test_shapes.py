@@ -60,7 +60,7 @@ SHAPES = [in_a_function, in_a_method, with_helpers, with_other_names_for_things,
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@fuzz(__import__("os").environ.get("FUZZ") and 1200 or 100)
+@fuzz(100)
 @given(loop=RUNNABLE)
 def test_in_another_shape_the_same_is_found(shape: Callable[[str], str], loop: str) -> None:
     assert set(codes(HEAD + shape(loop))) == set(codes(HEAD + UPDATE + loop))

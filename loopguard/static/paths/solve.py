@@ -117,6 +117,23 @@ def tell(graph: FlowGraph, effects: Effects, start: int, belief: Belief) -> Stor
     return story
 
 
+def reachable(graph: FlowGraph, effects: Effects) -> set[int]:
+    """The nodes that some path without a contradiction leads to."""
+    start: tuple[int, frozenset[Assumption]] = (0, frozenset())
+    todo = deque([start])
+    seen = {start}
+    while todo:
+        number, assumptions = todo.popleft()
+        node = graph.nodes[number]
+        for step in _successors(node, _kept(node, assumptions), effects.worth):
+            if step not in seen and len(step[1]) <= MAX_ASSUMPTIONS:
+                seen.add(step)
+                todo.append(step)
+        if len(seen) > MAX_FACTS:
+            return set(range(len(graph.nodes)))
+    return {number for number, _ in seen}
+
+
 def _kept(node: Node, assumptions: frozenset[Assumption]) -> frozenset[Assumption]:
     """The assumptions that still hold after a node."""
     if node.assigned and assumptions:

@@ -10,7 +10,7 @@ from loopguard.events import Kind
 from loopguard.lifecycles.gradient import Action, State
 from loopguard.static.paths.effects import Effects, Subject
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
-from loopguard.static.paths.solve import Belief, Fact, Story, Violation, tell
+from loopguard.static.paths.solve import Belief, Fact, Story, Violation, reachable, tell
 from loopguard.static.scope import File
 from loopguard.static.verdicts import evidence
 
@@ -25,9 +25,10 @@ class Telling:
         self.effects = Effects(graph, subject)
         self.events = graph.events()
         self.stories: list[Story] = []
+        reached = reachable(graph, self.effects)
         for event in self.events:
             belief = self._found_by(event)
-            if belief is not None:
+            if belief is not None and event.number in reached:
                 self.stories.append(tell(graph, self.effects, event.number, belief))
 
     def _found_by(self, event: Happening) -> Belief | None:
