@@ -56,6 +56,9 @@ def beside_another_optimizer(loop: str) -> str:
     return f"{other}{UPDATE}{loop.replace(BATCH, BATCH + train, 1)}"
 
 
+LEFT = {"LG302"}
+"""A loss that a loop has left behind is told only in a file that also steps."""
+
 SHAPES = [in_a_function, in_a_method, with_helpers, with_other_names_for_things, beside_another_optimizer]
 
 
@@ -63,4 +66,9 @@ SHAPES = [in_a_function, in_a_method, with_helpers, with_other_names_for_things,
 @fuzz(100)
 @given(loop=RUNNABLE)
 def test_in_another_shape_the_same_is_found(shape: Callable[[str], str], loop: str) -> None:
-    assert set(codes(HEAD + shape(loop))) == set(codes(HEAD + UPDATE + loop))
+    found, expected = set(codes(HEAD + shape(loop))) - LEFT, set(codes(HEAD + UPDATE + loop)) - LEFT
+    if shape is with_helpers:
+        # Where two mistakes of one kind meet in one helper, the first is told.
+        assert found <= expected and bool(found) == bool(expected)
+    else:
+        assert found == expected

@@ -72,6 +72,9 @@ SILENT = {
     "an optimizer given away": f"for x in loader:\n{ITERATION}    finish(optimizer)\n",
     "an object given away that holds it": "class T:\n    def __init__(self):\n        self.optimizer = optimizer\n"
     f"t = T()\nfor x in loader:\n{ITERATION}    finish(t)\n",
+    "a parameter that is the global one": "def update(loss):\n    loss.backward()\n    optimizer.step()\n"
+    "def train(net, opt, batches):\n    for x in batches:\n        opt.zero_grad()\n        update(net(x).sum())\n"
+    "train(model, optimizer, loader)\n",
     "a clear by recursion": "def train(n):\n    optimizer.zero_grad()\n    model(n).sum().backward()\n"
     "    optimizer.step()\n    if n:\n        train(n - 1)\ntrain(9)\n",
     "a flag that says what is pending": "pending = False\nfor x in loader:\n    if pending:\n"

@@ -218,7 +218,7 @@ def _repeated(ctx: Context, node: cst.ListComp | cst.GeneratorExp | cst.SetComp,
     graph, size = ctx.graph, len(ctx.graph.nodes)
     if iteration.is_vector(over) or "backward" not in text_of(node.elt):
         return ctx.evaluate(ctx, node.elt)
-    loop = Loop(len(graph.loops), text_of(node.for_in), depth=len(ctx.guards))
+    loop = Loop(len(graph.loops), text_of(node.for_in), depth=len(ctx.guards), file=ctx.file)
     graph.loops.append(loop)
     ctx.loops.append(loop)
     head = graph.add(Node(loop.text)) if graph.reachable and not ctx.silent else size

@@ -95,7 +95,8 @@ def computed(
         graph, cut = Attachment.NO, ctx.grad_off
     elif graph is not Attachment.NO:
         cut = ""
-    ancestors = merged.ancestors if len(merged.ancestors) < _ANCESTORS else frozenset()
+    # Unknown code may have cut the graph: what it returns is nobody's descendant.
+    ancestors = merged.ancestors if known and len(merged.ancestors) < _ANCESTORS else frozenset()
     return Tensor(
         sources=merged.sources | ({through} if through is not None else frozenset()),
         complete=merged.complete and known,

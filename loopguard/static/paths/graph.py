@@ -53,7 +53,7 @@ class Assumption:
 class Loop:
     """A loop of the program: its number, its header as written, and whether it walks over batches of data.
 
-    `depth` is the number of conditions around it, `assigned` the storage that its body assigns to.
+    `depth` is the number of conditions around it, `assigned` the storage that its body assigns to, `file` where it is.
     """
 
     number: int
@@ -62,6 +62,7 @@ class Loop:
     back_edge: bool = True
     breaks: bool = False
     depth: int = 0
+    file: File | None = None
     assigned: set[str] = field(default_factory=set)
 
 

@@ -64,6 +64,8 @@ def _touched_by(target: Thing, optimizer: Thing, part: Thing | None) -> Relation
     if target.role is Role.OPTIMIZER:
         if _built_from(target, optimizer) or _built_from(optimizer, target):
             return Relation.UNKNOWN
+        if target.parameter is not optimizer.parameter:
+            return Relation.UNKNOWN  # what a function is given may be what it knows by another name
         if target.label == optimizer.label and not (target.known and optimizer.known):
             return Relation.UNKNOWN
         if part is not None and target.holds is not None:

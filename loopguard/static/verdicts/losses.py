@@ -17,6 +17,8 @@ from loopguard.static.verdicts import evidence
 def noted_cases(file: File, ctx: Context) -> Iterator[Case]:
     """The cases of mistakes that need no state to be seen."""
     for note in ctx.notes:
+        if note.site.file is not file:
+            continue  # the other file tells it
         if note.mistake is loss.Mistake.LAST_ONLY and not any(event.kind is Kind.STEP for event in ctx.graph.events()):
             continue
         kind = Kind.BACKWARD if isinstance(note.mistake, loss.Mistake) else Kind.STEP
@@ -32,7 +34,7 @@ def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
     backwards = [event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None]
     for kept in ctx.accumulations:
         used = _used_by(kept, backwards, ctx.resets)
-        if used is not None:
+        if used is not None and kept.site.file is file:
             place = evidence.place_in(file, kept.site)
             name = _loss_name(used)
             at = Event(Kind.UNKNOWN, name, place, evidence.short(kept.text))

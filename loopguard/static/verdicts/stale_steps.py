@@ -48,16 +48,19 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
         return _step_outside(telling, path, outside[-1], loop, gates[0])
     if inside:
         without = {guard for guard in skipped if guard not in event.guards}
-        if not without:
+        if skipped and not without:
             return None  # the clear stands under the step's own conditions
-        facts["path"] = ", ".join(sorted(str(Assumption(guard.condition, not guard.truth)) for guard in without))
+        ways = sorted(str(Assumption(guard.condition, not guard.truth)) for guard in without)
+        facts["path"] = ", ".join(ways) or "it is the first step of an iteration"
     wrong = _wrong_target(telling, loop)
     if wrong is not None:
         facts["wrong_target"] = wrong
     case = telling.case(violation.mistake, event, path, loop, facts)
     # The story begins at the first step; what that one used was computed before it.
-    opening = Moment(evidence.event_of(backwards[0], case.subject), "gradients computed", 1) if backwards else None
-    return replace(case, trail=(opening, *case.trail)) if opening is not None else case
+    if case is None or not backwards:
+        return case
+    opening = Moment(evidence.event_of(backwards[0], case.subject), "gradients computed", 1)
+    return replace(case, trail=(opening, *case.trail))
 
 
 def _step_outside(
@@ -81,9 +84,13 @@ def _stale_within_iteration(
         return None
     if not nested(guard_keys(first, None), guard_keys(second, None)):
         return None
-    if not any(loop in item.loops for item in clears):
-        return None  # then the next iteration tells, unless the optimizer is made anew by then
-    return telling.case(violation.mistake, second, path, loop, {"path": "it is the second step of an iteration"})
+    if any(loop in item.loops for item in clears):
+        facts = {"path": "it is the second step of an iteration"}
+    elif telling.among(Kind.UNKNOWN, loop=loop):
+        return None  # the loop may have made the optimizer anew
+    else:
+        facts = {}
+    return telling.case(violation.mistake, second, path, loop, facts)
 
 
 def _skips(telling: Telling, skipped: set[Assumption], others: Sequence[Happening], loop: Loop) -> bool:
@@ -92,7 +99,8 @@ def _skips(telling: Telling, skipped: set[Assumption], others: Sequence[Happenin
     They do where the clear hangs on a setting, or on a counter's remainder, on which nothing else depends.
     """
     if not skipped:
-        return False
+        # The clear is in every iteration, only not on this part of it.
+        return not any(guard_keys(item, loop) for item in others)
     keys = {guard.condition.key for guard in skipped}
     for guard in skipped:
         condition = guard.condition

@@ -81,8 +81,13 @@ class Telling:
         loop: Loop | None,
         facts: dict[str, str],
         told: Sequence[Happening] | None = None,
-    ) -> Case:
-        """The case of `mistake` at an event, with `path` as evidence; `told` are the events that bear on it."""
+    ) -> Case | None:
+        """The case of `mistake` at an event, with `path` as evidence; `told` are the events that bear on it.
+
+        None if it all happens in another file, which tells it by itself.
+        """
+        if at.site.file is not self.file and (loop is None or loop.file is not self.file):
+            return None
         name = self.subject.name
         return Case(
             mistake,

@@ -29,7 +29,8 @@ def window_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
         seen.add(subject.optimizer)
         effects = Effects(graph, subject)
         for event in graph.events():
-            if event.kind is Kind.STEP and event.target is subject.optimizer and event.loops:
+            own = event.site.file is file  # a window of another file is told there
+            if own and event.kind is Kind.STEP and event.target is subject.optimizer and event.loops:
                 yield from _step_cases(file, graph, effects, event)
 
 
