@@ -164,7 +164,7 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         or (ctx.silent and len(ctx.active) >= 4)
     ):
         if relevant:
-            _escape(ctx, node, [*arguments.values, receiver])
+            ctx.emit(Kind.UNKNOWN, node, None)
         return Thing("")
     if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
         return constructors.built(ctx, node, _name_of(definition), arguments)

@@ -86,6 +86,7 @@ class Context:
         self.active: list[cst.CSTNode] = []
         self.silent = 0
         self.lowered_calls = 0
+        self.at: tuple[File, cst.CSTNode] | None = None
         self.generators = 0
         self.defined: list[Function] = []
         self.called: set[cst.CSTNode] = set()

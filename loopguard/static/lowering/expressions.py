@@ -54,7 +54,10 @@ def _name(ctx: Context, node: cst.Name) -> Value:
 
 
 def _attribute(ctx: Context, node: cst.Attribute) -> Value:
-    value = attribute_of(ctx, ctx.evaluate(ctx, node.value), node.attr.value)
+    owner = ctx.evaluate(ctx, node.value)
+    ctx.at = (ctx.file, node)  # where a property runs, if it is one
+    value = attribute_of(ctx, owner, node.attr.value)
+    ctx.at = None
     if isinstance(value, Gradient) and node.attr.value == "grad":
         ctx.emit(Kind.READ, node, value.of)
     return value

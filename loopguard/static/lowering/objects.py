@@ -101,7 +101,10 @@ def _thing_attribute(ctx: Context, owner: Thing, name: str) -> Value:
         if found is not None:
             function, is_property = found
             if is_property:
-                return ctx.call(ctx, Bound(function, owner), function.node)
+                if ctx.at is not None and ctx.at[0] is ctx.file:
+                    return ctx.call(ctx, Bound(function, owner), ctx.at[1])
+                with ctx.values_only():
+                    return ctx.call(ctx, Bound(function, owner), function.node)
             return Bound(function, owner)
     return owner.child(name)
 

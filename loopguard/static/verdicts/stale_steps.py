@@ -137,11 +137,8 @@ def repeated(telling: Telling, violation: Violation) -> Case | None:
     """The case of a second step on the gradients that a first one has used."""
     path, event = violation.fact.path(), telling.event(violation.fact)
     earlier = telling.event(path[0])
-    if earlier.kind is not Kind.STEP or not _is_fed(telling, event):
+    if earlier.kind is not Kind.STEP or not _is_fed(telling, earlier):
         return None
-    arrivals = {belief for story in telling.stories for belief in story.arrivals.get(earlier.number, ())}
-    if arrivals == {frozenset({State.CLEAN})}:
-        return None  # the first step has found nothing either, and is told for that
     if not telling.within_iteration(path):
         return None  # a loop around steps alone is how steps are timed
     if earlier.loops != event.loops or not nested(guard_keys(earlier, None), guard_keys(event, None)):
@@ -150,11 +147,9 @@ def repeated(telling: Telling, violation: Violation) -> Case | None:
 
 
 def _is_fed(telling: Telling, step: Happening) -> bool:
-    """Whether a backward pass or an assignment surely comes before a step."""
-    return any(
-        item.number < step.number and telling.effects.of[item.number][0].sure
-        for item in telling.among(Kind.BACKWARD, Kind.ASSIGN)
-    )
+    """Whether gradients arrive at a step by some path."""
+    arrivals = {belief for story in telling.stories for belief in story.arrivals.get(step.number, ())}
+    return any(belief == {State.FRESH} for belief in arrivals)
 
 
 def mixed(telling: Telling, violation: Violation) -> Case | None:

@@ -26,10 +26,16 @@ class Telling:
         self.events = graph.events()
         self.stories: list[Story] = []
         reached = reachable(graph, self.effects)
-        for event in self.events:
+        # What steps find is told by the stories before them, so these come last.
+        for event in sorted(self.events, key=lambda event: event.kind is Kind.STEP):
             belief = self._found_by(event)
-            if belief is not None and event.number in reached:
+            if belief is not None and event.number in reached and not self._is_empty(event):
                 self.stories.append(tell(graph, self.effects, event.number, belief))
+
+    def _is_empty(self, event: Happening) -> bool:
+        """Whether a step surely finds no gradients, and so uses none."""
+        arrivals = {belief for story in self.stories for belief in story.arrivals.get(event.number, ())}
+        return event.kind is Kind.STEP and arrivals == {frozenset({State.CLEAN})}
 
     def _found_by(self, event: Happening) -> Belief | None:
         """In which state the event finds the subject when it begins a story; None if it begins none."""

@@ -46,7 +46,7 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         return None  # a module's gradients may be wanted for something else than a step
     if not steps and (_stepped_elsewhere(telling) or _escapes(telling)):
         return None
-    if not guard_keys(clear, loop) <= guard_keys(backward, loop):
+    if not set(clear.guards[loop.depth :]) <= set(backward.guards[loop.depth :]):
         return None
     later = [item for item in steps if item.number > backward.number]
     if steps and not later:
