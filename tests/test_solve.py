@@ -13,7 +13,7 @@ from loopguard.events import Kind
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
 from loopguard.static.paths.effects import ANYTHING, USED, Effect, Effects, subjects_of
 from loopguard.static.paths.graph import FlowGraph
-from loopguard.static.paths.solve import UNKNOWN, Story, after, tell
+from loopguard.static.paths.solve import UNKNOWN, Story, after, reachable, tell
 
 fixed = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -27,7 +27,8 @@ def story(text: str, kind: Kind, belief: State) -> tuple[FlowGraph, Story]:
     graph = lowered(HEAD + text).graph
     effects = Effects(graph, subjects_of(graph)[0])
     start = next(event for event in graph.events() if event.kind is kind)
-    return graph, tell(graph, effects, start.number, frozenset({belief}))
+    given = reachable(graph, effects)[start.number]
+    return graph, tell(graph, effects, start.number, frozenset({belief}), given)
 
 
 def told(text: str, kind: Kind, belief: State) -> list[tuple[Mistake, str]]:
@@ -108,7 +109,7 @@ def test_without_the_back_edge_there_is_no_second_step() -> None:
             node.successors.clear()
     step = next(event for event in graph.events() if event.kind is Kind.STEP)
     effects = Effects(graph, subjects_of(graph)[0])
-    assert tell(graph, effects, step.number, frozenset({State.FRESH})).violations == []
+    assert tell(graph, effects, step.number, frozenset({State.FRESH}), [frozenset()]).violations == []
 
 
 def test_the_path_of_a_violation_is_a_path_of_the_graph() -> None:

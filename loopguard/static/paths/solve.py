@@ -8,7 +8,7 @@ kept apart by the assumptions of their paths, so that two tests of one condition
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
@@ -77,32 +77,35 @@ def after(belief: Belief, effect: Effect) -> tuple[Belief, Mistake | None]:
     return states, Mistake.STALE_STEP if mistakes == {Mistake.STALE_STEP, Mistake.REPEATED_STEP} else None
 
 
-def tell(graph: FlowGraph, effects: Effects, start: int, belief: Belief) -> Story:
+def tell(
+    graph: FlowGraph, effects: Effects, start: int, belief: Belief, given: Iterable[frozenset[Assumption]]
+) -> Story:
     """Follow every feasible path from the event at node `start`, which finds the subject as `belief` says.
+
+    `given` are the assumptions under which paths arrive there.
 
     A path ends where the state is decided anew: at a sure step or clear, which begins a story of its own, and where
     nothing is known any more. So each story is short, and tells of a mistake from its cause to its effect.
     """
     worth = effects.worth
     story = Story(start, [], {})
-    event = graph.nodes[start].event
-    assert event is not None
-    given = frozenset(guard for guard in event.guards if guard.condition.key in worth)
-    first = Fact(start, belief, given, None)
-    todo = deque([first])
-    seen = {(first.node, first.belief, first.assumptions)}
+    firsts = [Fact(start, belief, assumptions, None) for assumptions in sorted(given, key=_in_words)]
+    todo = deque(firsts)
+    seen = {(first.node, first.belief, first.assumptions) for first in firsts}
     while todo:
         fact = todo.popleft()
         node = graph.nodes[fact.node]
         belief, over = fact.belief, False
         for effect in effects.of.get(fact.node, ()):
-            if fact is not first:
+            if fact.before is not None:
                 story.arrivals.setdefault(fact.node, set()).add(belief)
             belief, mistake = after(belief, effect)
-            if mistake is not None and fact is not first:
+            if mistake is not None and fact.before is not None:
                 story.violations.append(Violation(mistake, fact))
-            over = over or (effect.sure and effect.action in (Action.STEP, Action.CLEAR))
-        if belief == UNKNOWN or (over and fact is not first):
+            # A step that finds nothing leaves everything as it is.
+            idle = effect.action is Action.STEP and belief == {State.CLEAN}
+            over = over or (effect.sure and effect.action in (Action.STEP, Action.CLEAR) and not idle)
+        if belief == UNKNOWN or (over and fact.before is not None):
             continue
         assumptions = _kept(node, fact.assumptions)
         for target, further in _successors(node, assumptions, worth):
@@ -117,21 +120,28 @@ def tell(graph: FlowGraph, effects: Effects, start: int, belief: Belief) -> Stor
     return story
 
 
-def reachable(graph: FlowGraph, effects: Effects) -> set[int]:
-    """The nodes that some path without a contradiction leads to."""
+def reachable(graph: FlowGraph, effects: Effects) -> dict[int, set[frozenset[Assumption]]]:
+    """For each node that a path without a contradiction leads to, what such paths take to be true on arrival."""
     start: tuple[int, frozenset[Assumption]] = (0, frozenset())
     todo = deque([start])
-    seen = {start}
+    found: dict[int, set[frozenset[Assumption]]] = {0: {frozenset()}}
+    count = 0
     while todo:
         number, assumptions = todo.popleft()
         node = graph.nodes[number]
-        for step in _successors(node, _kept(node, assumptions), effects.worth):
-            if step not in seen and len(step[1]) <= MAX_ASSUMPTIONS:
-                seen.add(step)
-                todo.append(step)
-        if len(seen) > MAX_FACTS:
-            return set(range(len(graph.nodes)))
-    return {number for number, _ in seen}
+        for target, further in _successors(node, _kept(node, assumptions), effects.worth):
+            known = found.setdefault(target, set())
+            if further not in known and len(further) <= MAX_ASSUMPTIONS:
+                known.add(further)
+                todo.append((target, further))
+                count += 1
+        if count > MAX_FACTS:
+            return {number: {frozenset()} for number in range(len(graph.nodes))}
+    return found
+
+
+def _in_words(assumptions: frozenset[Assumption]) -> list[str]:
+    return sorted(map(str, assumptions))
 
 
 def _kept(node: Node, assumptions: frozenset[Assumption]) -> frozenset[Assumption]:

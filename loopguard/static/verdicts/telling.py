@@ -30,7 +30,7 @@ class Telling:
         for event in sorted(self.events, key=lambda event: event.kind is Kind.STEP):
             belief = self._found_by(event)
             if belief is not None and event.number in reached and not self._is_empty(event):
-                self.stories.append(tell(graph, self.effects, event.number, belief))
+                self.stories.append(tell(graph, self.effects, event.number, belief, reached[event.number]))
 
     def _is_empty(self, event: Happening) -> bool:
         """Whether a step surely finds no gradients, and so uses none."""
