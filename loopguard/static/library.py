@@ -248,9 +248,6 @@ HARMLESS_RECEIVER = re.compile(
 HOOK_CALL = re.compile(r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE)
 """Names of calls behind which a framework runs code of other people, with everything in its hands."""
 
-NO_GRAD = frozenset(
-    ["torch.no_grad", "torch.inference_mode", "torch.autograd.no_grad", "torch.autograd.grad_mode.no_grad"]
-)
 NEEDS_CLOSURE = frozenset({"torch.optim.LBFGS"})
 CLIPPERS = frozenset(
     ["clip_grad_norm_", "clip_grad_norm", "clip_grad_value_", "clip_grad_value", "clip_grads_with_norm_"]

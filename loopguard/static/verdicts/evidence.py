@@ -116,11 +116,6 @@ def last_loop_crossed(graph: FlowGraph, path: list[Fact], common: tuple[Loop, ..
     return None
 
 
-def assumptions_of(path: list[Fact]) -> tuple[str, ...]:
-    """What a path takes to be true, as text, in the order of the conditions' texts."""
-    return tuple(sorted({str(item) for fact in path for item in fact.assumptions}))
-
-
 def related_trail(events: Iterable[Happening], name: str) -> tuple[Moment, ...]:
     """A trail that only points at these events, in the order of the source."""
     ordered = sorted({event.number: event for event in events}.values(), key=lambda event: event.number)
