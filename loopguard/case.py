@@ -18,6 +18,7 @@ class Case:
     `at` is the event that shows the mistake; its place is where the finding is reported.
     `trail` is the evidence, in the order in which it happens.
     `related` are the other events that bear on it. `facts` holds what a message may quote.
+    A run also knows the `iterations` whose gradients are concerned, and the names of the `parameters`.
     """
 
     mistake: Enum
@@ -26,6 +27,8 @@ class Case:
     trail: tuple[Moment, ...] = ()
     related: tuple[Related, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    iterations: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
 
     def events(self, kind: Kind, relation: Relation | None = None, reach: Reach | None = None) -> Iterator[Event]:
         """The related events of `kind`, narrowed by what they touch and by where they lie."""

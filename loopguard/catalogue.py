@@ -93,8 +93,17 @@ class Catalogue:
                 message = entry.rule.explain(case)
                 if message is not None:
                     advice = entry.rule.advise(case)
-                    where = case.at.place
-                    return Finding(entry.code, entry.name, entry.level, message, advice, where, case.trail)
+                    return Finding(
+                        entry.code,
+                        entry.name,
+                        entry.level,
+                        message,
+                        advice,
+                        case.at.place,
+                        case.trail,
+                        case.iterations,
+                        case.parameters,
+                    )
         return None
 
 

@@ -105,6 +105,18 @@ class Checker:
         except BaseException as error:
             self._report.crashes.append(Crash(path, error))
 
+    def name(self, case: Case) -> Finding | None:
+        """The finding of one case that something else than a check has made; None if its rule is off, or it is hidden."""
+        path = case.at.place.path
+        finding = self._enabled(self._settings_of(path, None))[1].judge(case)
+        if finding is None or finding.code not in self._codes(path) or self._hidden(finding):
+            return None
+        return finding
+
+    def source(self, path: str) -> Source | None:
+        """The source that is shown as `path`."""
+        return self._report.source(path)
+
     def finish(self) -> Report:
         """The report: suppressed and deselected findings left out, one of each, ordered by place."""
         kept: dict[tuple[object, str], Finding] = {}

@@ -5,11 +5,16 @@ LoopguardError          ends the run with one line and exit code 2
 ├── ConfigError         a configuration file that makes no sense
 └── RuleError           a rule file that does not load
 SourceError             a file whose text cannot be had: becomes a finding, the run goes on
+TrainingLoopError       a finding of the runtime guard, raised at the line that it is about (`on_finding="raise"`)
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from loopguard.finding import Finding
 
 
 class LoopguardError(Exception):
@@ -37,6 +42,14 @@ class SourceError(Exception):
         self.row = row
         self.column = column
         self.cell = cell
+
+
+class TrainingLoopError(Exception):
+    """A mistake that the runtime guard has found. `finding` is the evidence."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(f"{finding.place}: {finding.code} {finding.name}: {finding.message}")
+        self.finding = finding
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -14,6 +14,8 @@ class Finding:
 
     `code`, `name` and `level` are the rule's. `message` says in one line what is wrong, `advice` what to do,
     `place` where, and `evidence` shows one concrete path, in the order in which it happens.
+
+    Of a run it also tells the `iterations` whose gradients are concerned and the `parameters` that hold them.
     """
 
     code: str
@@ -23,6 +25,8 @@ class Finding:
     advice: str
     place: Place
     evidence: tuple[Moment, ...] = ()
+    iterations: tuple[int, ...] = ()
+    parameters: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:

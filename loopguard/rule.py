@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
-from loopguard.lifecycles import closure, gradient, loss, source, window
+from loopguard.lifecycles import closure, coverage, gradient, loss, source, window
 
 __all__ = [
     "Case",
@@ -26,6 +26,7 @@ __all__ = [
     "Relation",
     "Rule",
     "closure",
+    "coverage",
     "gradient",
     "loss",
     "source",

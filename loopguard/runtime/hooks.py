@@ -1,0 +1,191 @@
+"""The only file that patches torch. It turns calls into events and tells them to the listeners.
+
+What is patched are modules and classes, never objects: an attribute on an optimizer would break pickling and
+learning-rate schedulers. Every backward pass goes through one function of `torch.autograd`, every step through the
+global step hooks (https://docs.pytorch.org/docs/stable/optim.html), every clear through one of two methods.
+
+Patches are there while somebody listens. Removed, everything is as it was; where somebody else has patched on top
+in the meantime, theirs stays, and ours below it passes calls through.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, Protocol
+
+import torch
+from torch.optim.optimizer import (
+    Optimizer,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
+
+
+class Listener(Protocol):
+    """Who is told. `hands` are a call's positional and keyword arguments."""
+
+    def made(self, optimizer: Optimizer) -> None:
+        """An optimizer has been constructed."""
+
+    def wrapped(self, module: torch.nn.Module) -> None:
+        """A module has been wrapped for data-parallel training."""
+
+    def backward_begins(self, roots: Sequence[Any]) -> None:
+        """A backward pass that accumulates into leaves starts from these tensors."""
+
+    def backward_ends(self, error: BaseException | None) -> None:
+        """It is over, or has failed."""
+
+    def cleared(self, owner: Optimizer | torch.nn.Module) -> None:
+        """The gradients of an optimizer's or of a module's parameters have been cleared."""
+
+    def step_begins(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """An optimizer is about to step. May return a closure to be called in place of the given one."""
+
+    def step_ends(self, optimizer: Optimizer) -> None:
+        """It has stepped."""
+
+    def scaled_step_begins(self, optimizer: Optimizer) -> None:
+        """A GradScaler is about to step an optimizer, or to skip the step."""
+
+    def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
+        """It has, or has failed."""
+
+
+_listeners: tuple[Listener, ...] = ()
+_undo: list[Callable[[], None]] = []
+_lock = threading.RLock()
+
+
+def listen(listener: Listener) -> None:
+    """Tell `listener` of every event from now on. A second time changes nothing."""
+    global _listeners
+    with _lock:
+        if listener not in _listeners:
+            _listeners = (*_listeners, listener)
+        if not _undo:
+            _install()
+
+
+def forget(listener: Listener) -> None:
+    """Tell `listener` nothing any more. The last one to go takes the patches along."""
+    global _listeners
+    with _lock:
+        _listeners = tuple(item for item in _listeners if item is not listener)
+        if not _listeners:
+            while _undo:
+                _undo.pop()()
+
+
+def _install() -> None:
+    _patch(torch.autograd, "_engine_run_backward", _watch_backward)
+    _patch(Optimizer, "__init__", _watch_making)
+    _patch(Optimizer, "zero_grad", _watch_clearing)
+    _patch(torch.nn.Module, "zero_grad", _watch_clearing)
+    _patch(torch.amp.GradScaler, "step", _watch_scaled_step)
+    _patch(torch.nn.parallel.DistributedDataParallel, "__init__", _watch_wrapping)
+    _undo.append(register_optimizer_step_pre_hook(_before_step).remove)
+    _undo.append(register_optimizer_step_post_hook(_after_step).remove)
+
+
+def _patch(owner: Any, name: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    original = vars(owner)[name]
+    replacement = wraps(original)(watch(original))
+    # Dynamo reads this mark: it calls such a function as it is, and never looks inside.
+    replacement._torchdynamo_disable = True  # type: ignore[attr-defined]
+    setattr(owner, name, replacement)
+
+    def undo() -> None:
+        if vars(owner).get(name) is replacement:
+            setattr(owner, name, original)
+
+    _undo.append(undo)
+
+
+def _watch_backward(original: Callable[..., Any]) -> Callable[..., Any]:
+    def run_backward(roots: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        listeners = _listeners
+        # `torch.autograd.grad` accumulates nothing.
+        if not listeners or not kwargs.get("accumulate_grad"):
+            return original(roots, *args, **kwargs)
+        for listener in listeners:
+            listener.backward_begins(roots)
+        try:
+            result = original(roots, *args, **kwargs)
+        except BaseException as error:
+            for listener in listeners:
+                listener.backward_ends(error)
+            raise
+        for listener in listeners:
+            listener.backward_ends(None)
+        return result
+
+    return run_backward
+
+
+def _watch_clearing(original: Callable[..., Any]) -> Callable[..., Any]:
+    def zero_grad(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        for listener in _listeners:
+            listener.cleared(self)
+        return result
+
+    return zero_grad
+
+
+def _watch_making(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        for listener in _listeners:
+            listener.made(self)
+
+    return __init__
+
+
+def _watch_wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        for listener in _listeners:
+            listener.wrapped(self)
+
+    return __init__
+
+
+def _watch_scaled_step(original: Callable[..., Any]) -> Callable[..., Any]:
+    def step(self: Any, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        listeners = _listeners
+        for listener in listeners:
+            listener.scaled_step_begins(optimizer)
+        try:
+            result = original(self, optimizer, *args, **kwargs)
+        except BaseException as error:
+            for listener in listeners:
+                listener.scaled_step_ends(optimizer, error)
+            raise
+        for listener in listeners:
+            listener.scaled_step_ends(optimizer, None)
+        return result
+
+    return step
+
+
+def _before_step(
+    optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    # The optimizer itself is the first of the positional arguments.
+    closure = args[1] if len(args) > 1 else kwargs.get("closure") if kwargs else None
+    given = closure
+    for listener in _listeners:
+        given = listener.step_begins(optimizer, given)
+    if given is closure:
+        return None
+    if len(args) > 1:
+        return (args[0], given, *args[2:]), kwargs
+    return args, {**kwargs, "closure": given}
+
+
+def _after_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    for listener in _listeners:
+        listener.step_ends(optimizer)

@@ -1,0 +1,296 @@
+"""The ledger: what each gradient is made of, one account per optimizer.
+
+An account goes through the gradient lifecycle (`loopguard.lifecycles.gradient`) by what is observed: own clears and
+steps are told by hooks, and whether a backward pass has reached the optimizer, or something else has cleared its
+gradients, is seen at the gradients themselves. In the steady state two *sentinels*, parameters that are known to
+receive gradients, stand for all. All parameters are looked at in the first iterations, when the sentinels disagree,
+when something is off, and always in a full ledger.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import ref
+
+from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
+from loopguard.runtime.gradients import Stamp, is_same, is_zero, parameters_of, stamp, version_of
+from loopguard.runtime.sites import Site
+
+_ATTENTION = 4
+"""For how many backward passes all parameters are looked at when something is new."""
+
+_TRUST = 3
+"""How often gradients that looked uncleared must turn out to be zero until that is taken for the loop's way."""
+
+_KEPT = 32
+"""How many deposits are remembered one by one."""
+
+
+class Row:
+    """A state of the lifecycle with what each action makes of it. (Enumerations are slow to look up.)"""
+
+    __slots__ = ("backward", "clear", "other_step", "state", "step", "used")
+
+    backward: tuple[Row, Mistake | None]
+    clear: tuple[Row, Mistake | None]
+    step: tuple[Row, Mistake | None]
+    other_step: tuple[Row, Mistake | None]
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.used = state in (State.SPENT, State.STALE)
+
+
+ROWS = {state: Row(state) for state in State}
+for _row in ROWS.values():
+    for _action in (Action.BACKWARD, Action.CLEAR, Action.STEP, Action.OTHER_STEP):
+        _next, _mistake = TRANSITIONS[_row.state, _action]
+        setattr(_row, _action.name.lower(), (ROWS[_next], _mistake))
+
+CLEAN, FRESH = ROWS[State.CLEAN], ROWS[State.FRESH]
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One event of the run: where, in which iteration, and its number among all events."""
+
+    site: Site
+    iteration: int
+    number: int
+
+
+@dataclass(slots=True)
+class Window:
+    """What one step has used: the deposits, and the clears since the step before it that threw some away."""
+
+    step: Entry
+    deposits: tuple[Entry, ...]
+    discards: int
+
+
+@dataclass(slots=True)
+class Discard:
+    """Gradients that were thrown away: their deposits, and the clear that did it (None: it was not seen)."""
+
+    deposits: tuple[Entry, ...]
+    clear: Entry | None
+
+
+class Account:
+    """What the gradients of one optimizer are made of. The optimizer is held weakly."""
+
+    def __init__(self, number: int, optimizer: Optimizer, full: bool) -> None:
+        self.number = number
+        self.optimizer = ref(optimizer)
+        self.full = full
+        self.row = CLEAN
+        self.attention = _ATTENTION
+        self.depth = 0
+        self.inner = False
+        self.stepping: Entry | None = None
+        self.scaled = 0
+        self.doubt: Entry | None = None
+        self.deposits: list[Entry] = []
+        self.last_clear: Entry | None = None
+        self.last_step: Entry | None = None
+        self.last_use: tuple[Entry, ...] = ()
+        self.foreign: Entry | None = None
+        self.windows: deque[Window] = deque(maxlen=8)
+        self.discards: list[Discard] = []
+        self.discarded = 0
+        self.step_sites: dict[Site, list[int]] = {}
+        self.clear_sites: dict[Site, None] = {}
+        self.backwards = 0
+        self.fed = 0
+        self.steps = 0
+        self.leftover: list[ref[Tensor]] | None = None
+        self.contents: dict[int, tuple[Entry, ...]] = {}
+        self._trusted = 0
+        self._sentinels: Sequence[ref[Tensor]] = ()
+        self._before: list[Stamp] = []
+        self._snapshot: list[tuple[Tensor, Tensor | None, int]] = []
+        self._stamp: Stamp = None
+        self._cleared_stamp: Stamp = None
+
+    def begin(self, optimizer: Optimizer) -> None:
+        """Take over what is there already: gradients of which nothing is known count as new."""
+        if any(p.grad is not None for p in parameters_of(optimizer)):
+            self.row = FRESH
+
+    # What hooks tell.
+
+    def clear(self, entry: Entry | None, seen: bool = True) -> Mistake | None:
+        """All gradients have been cleared, by `entry` if it is known."""
+        self.row, mistake = self.row.clear
+        if mistake is not None:
+            self.discarded += 1
+            if len(self.discards) < _KEPT:
+                self.discards.append(Discard(tuple(self.deposits), entry))
+        if self.deposits:
+            self.deposits.clear()
+        if self.contents:
+            self.contents.clear()
+        self.leftover = None
+        self.doubt = None
+        if entry is not None:
+            self.last_clear = entry
+            if seen:
+                self.clear_sites[entry.site] = None
+        return mistake
+
+    def before_backward(self) -> Mistake | None:
+        """A backward pass is about to begin: has anything been cleared unseen, and what is there now?"""
+        mistake = None
+        optimizer = self.optimizer()
+        if optimizer is None:
+            return None
+        if self.row is not CLEAN:
+            mistake = self._settle(optimizer)
+        if self.full or self.attention:
+            self._snapshot = [
+                (p, p.grad, -1 if p.grad is None else version_of(p.grad)) for p in parameters_of(optimizer)
+            ]
+        else:
+            self._before = [stamp(p) for s in self._sentinels if (p := s()) is not None]
+        return mistake
+
+    def after_backward(self, entry: Entry) -> None:
+        """A backward pass is over: has it reached this optimizer?"""
+        if self._snapshot:
+            received = [p for p, grad, version in self._snapshot if _has_changed(p, grad, version)]
+            self._snapshot = []
+            if self.attention:
+                self.attention -= 1
+            if received:
+                self._sentinels = (ref(received[0]), ref(received[-1]))
+                for p in received:
+                    self.contents[id(p)] = (*self.contents.get(id(p), ())[-_KEPT:], entry)
+                self.deposit(entry)
+            return
+        changed = 0
+        for sentinel, before in zip(self._sentinels, self._before, strict=False):
+            p = sentinel()
+            if p is not None and not is_same(p, before):
+                changed += 1
+        if changed == len(self._sentinels) and changed:
+            self.deposit(entry)
+        elif changed:
+            # The sentinels disagree: the loop does something new.
+            self.attention = _ATTENTION
+            self.deposit(entry)
+        elif _is_power_of_two(entry.site.visits):
+            self.attention = 1
+
+    def deposit(self, entry: Entry) -> None:
+        """New gradients have been added."""
+        self.fed += 1
+        self.row, _ = self.row.backward
+        self.deposits.append(entry)
+        if len(self.deposits) > _KEPT:
+            del self.deposits[_KEPT // 2]
+
+    def deposit_within(self, entry: Entry) -> None:
+        """A step inside of a backward pass: what has arrived by now is what it uses."""
+        optimizer = self.optimizer()
+        if optimizer is None or (self.deposits and self.deposits[-1] is entry):
+            return
+        if any(p.grad is not None for p in parameters_of(optimizer)):
+            self.deposit(entry)
+
+    def skip_backward(self) -> None:
+        """A backward pass is over that was accounted for while it ran, or that has failed."""
+        self._snapshot = []
+
+    def before_step(self) -> Mistake | None:
+        """A step is about to use what is there. The mistake that it makes."""
+        row = self.row
+        if row is not FRESH:
+            optimizer = self.optimizer()
+            if optimizer is not None and (row is CLEAN or row.state is State.SPENT) and self._is_given(optimizer, row):
+                self.row = FRESH
+        return self.row.step[1]
+
+    def after_step(self, entry: Entry) -> None:
+        """The step is over."""
+        mistake = self.row.step[1]
+        self.row = self.row.step[0]
+        self.steps += 1
+        counts = self.step_sites.setdefault(entry.site, [0, 0])
+        if mistake is Mistake.EMPTY_STEP:
+            counts[1] += 1
+        else:
+            counts[0] += 1
+            self.last_use = tuple(self.deposits)
+            self.windows.append(Window(entry, self.last_use, self.discarded))
+            self.discards.clear()
+            self.discarded = 0
+        self.last_step = entry
+        self.foreign = None
+        for sentinel in self._sentinels:
+            p = sentinel()
+            self._stamp = None if p is None else stamp(p)
+            break
+
+    def other_step(self) -> None:
+        """Another optimizer has stepped on the same backward pass."""
+        before = self.row
+        self.row = before.other_step[0]
+        if self.row is not before and self.deposits:
+            self.foreign = self.deposits[-1]
+
+    # What is seen at the gradients.
+
+    def _settle(self, optimizer: Optimizer) -> Mistake | None:
+        """Find out whether the gradients that are thought to be there have been cleared in the meantime."""
+        grads = [p.grad for s in self._sentinels if (p := s()) is not None]
+        there = sum(grad is not None for grad in grads)
+        exact = self.full or self.attention > 0
+        if not there and not exact:
+            return self.clear(self.doubt, seen=False)
+        if there == len(grads) and not exact and not self.row.used and self.doubt is None:
+            return None  # accumulating
+        values = self.row.used or self.doubt is not None
+        if values and there and not exact and self._trusted >= _TRUST and not _is_power_of_two(self.fed):
+            return self.clear(self.doubt, seen=False)
+        if self.row.used and there and not any(is_zero(grad) for grad in grads if grad is not None) and self._is_edited():
+            self.row = FRESH  # scaled or replaced by hand: what the author makes of it is the author's
+            return None
+        left = [p for p in parameters_of(optimizer) if p.grad is not None and not (values and is_zero(p.grad))]
+        if not left:
+            self._trusted += there > 0
+            return self.clear(self.doubt, seen=False)
+        self._trusted = 0
+        self.doubt = None
+        kept = {id(p) for p in left}
+        self.contents = {key: made for key, made in self.contents.items() if key in kept}
+        if self.row.used:
+            self.attention = max(self.attention, 1)
+            self.leftover = [ref(p) for p in left]
+        return None
+
+    def _is_edited(self) -> bool:
+        """Whether gradients were written to since the last step used them."""
+        for sentinel in self._sentinels:
+            p = sentinel()
+            return p is not None and p.grad is not None and not is_same(p, self._stamp)
+        return False
+
+    def _is_given(self, optimizer: Optimizer, row: Row) -> bool:
+        """Whether somebody has put gradients there by hand."""
+        if row is not CLEAN:
+            return self._is_edited()
+        return any(p.grad is not None and not is_zero(p.grad) for p in parameters_of(optimizer))
+
+
+def _has_changed(parameter: Tensor, grad: Tensor | None, version: int) -> bool:
+    now = parameter.grad
+    return now is not None and (now is not grad or version_of(now) != version)
+
+
+def _is_power_of_two(number: int) -> bool:
+    return number & (number - 1) == 0

@@ -1,0 +1,189 @@
+"""What is written around a place of the running program: the call itself, and the loops and conditions around it.
+
+A run sees only what happens. Which loop an event stands in, and which clear was passed over, is read from the source
+with `ast`, and only when there is something to tell.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+from loopguard.events import Place
+from loopguard.paths import shown
+
+_TEXT_LIMIT = 80
+
+Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module
+
+
+@dataclass(frozen=True, eq=False)
+class Loop:
+    """A loop as it is written: its header without the colon, and its statement."""
+
+    text: str
+    node: ast.For | ast.AsyncFor | ast.While
+
+    def __contains__(self, row: int) -> bool:
+        """Whether a row lies in the loop's body, not in its header or its `else`."""
+        return self.node.body[0].lineno <= row <= (self.node.body[-1].end_lineno or 0)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition around a place: its text, whether it was true there, and the test."""
+
+    text: str
+    truth: bool
+    test: ast.expr
+
+    @property
+    def is_window(self) -> bool:
+        """Whether it looks at a remainder, as the gates of accumulation windows do."""
+        return any(isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) for node in ast.walk(self.test))
+
+    @property
+    def size(self) -> str:
+        """The text of the modulus."""
+        mods = (node for node in ast.walk(self.test) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod))
+        return next((ast.unparse(node.right) for node in mods), "")
+
+
+class Program:
+    """One file of the running program. Lines are read at once: the user may edit the file while it runs."""
+
+    def __init__(self, filename: str) -> None:
+        self.filename = filename
+        self.path = shown(Path(filename)) if not filename.startswith("<") else filename
+        self.lines = linecache.getlines(filename)
+
+    @cached_property
+    def tree(self) -> ast.Module:
+        """The parsed file; an empty module where there is no source, or none that parses."""
+        try:
+            return ast.parse("".join(self.lines))
+        except (SyntaxError, ValueError):
+            return ast.Module(body=[], type_ignores=[])
+
+    @cached_property
+    def _loops(self) -> dict[ast.AST, Loop]:
+        return {
+            node: Loop(self._header(node), node)
+            for node in ast.walk(self.tree)
+            if isinstance(node, ast.For | ast.AsyncFor | ast.While)
+        }
+
+    def place(self, span: tuple[int, int, int, int]) -> Place:
+        """The place of a range: first and last row, and columns in UTF-8 bytes from 0, as code objects count them."""
+        row, end_row, column, end_column = span
+        return Place(self.path, row, self._column(row, column), end_row, self._column(end_row, end_column))
+
+    def text(self, span: tuple[int, int, int, int]) -> str:
+        """What is written there, on one line, shortened."""
+        row, end_row, column, end_column = span
+        lines = [line.encode() for line in self.lines[row - 1 : end_row]]
+        if not lines:
+            return ""
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][column:]
+        return short(" ".join(b" ".join(lines).decode(errors="replace").split()))
+
+    def node_text(self, node: ast.expr | ast.stmt) -> str:
+        """A node as it is written, on one line, shortened."""
+        return self.text(span_of(node))
+
+    def scope(self, row: int) -> Scope:
+        """The innermost function that holds a row, or the module."""
+        found: Scope = self.tree
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _holds(node, row):
+                found = node
+        return found
+
+    def loops(self, row: int) -> list[Loop]:
+        """The loops around a row within its function, outermost first."""
+        return [self._loops[node] for node in self._around(row) if node in self._loops and row in self._loops[node]]
+
+    def gates(self, row: int, within: Loop | None = None) -> list[Gate]:
+        """The conditions around a row, those inside of a loop if it is given, outermost first."""
+        found = []
+        for node in self._around(row):
+            if isinstance(node, ast.If) and (within is None or node.lineno in within):
+                truth = node.body[0].lineno <= row <= (node.body[-1].end_lineno or 0)
+                if truth or row > (node.body[-1].end_lineno or 0):
+                    found.append(Gate(self.node_text(node.test), truth, node.test))
+        return found
+
+    def contexts(self, row: int, within: Loop) -> Iterator[str]:
+        """The texts of the `with` items around a row inside of a loop."""
+        for node in self._around(row):
+            if isinstance(node, ast.With | ast.AsyncWith) and node.lineno in within:
+                yield from (self.node_text(item.context_expr) for item in node.items)
+
+    def calls(self, method: str, within: ast.AST) -> Iterator[tuple[ast.Call, ast.expr]]:
+        """The calls of a method written in a piece of program, each with what it is called on; not in functions."""
+        for node in inside(within):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
+                yield node, node.func.value
+
+    def _around(self, row: int) -> list[ast.AST]:
+        """The statements around a row within its function, outermost first."""
+        found: list[ast.AST] = []
+        node: ast.AST | None = self.scope(row)
+        while node is not None:
+            inner = (child for child in _statements(node) if _holds(child, row))
+            node = next(inner, None)
+            if node is not None and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.append(node)
+        return found
+
+    def _header(self, node: ast.For | ast.AsyncFor | ast.While) -> str:
+        if isinstance(node, ast.While):
+            return f"while {self.node_text(node.test)}"
+        return f"for {self.node_text(node.target)} in {self.node_text(node.iter)}"
+
+    def _column(self, row: int, byte: int) -> int:
+        line = self.lines[row - 1] if 0 < row <= len(self.lines) else ""
+        return len(line.encode()[:byte].decode(errors="replace")) + 1
+
+
+@cache
+def program(filename: str) -> Program:
+    """The file of that name, read once."""
+    return Program(filename)
+
+
+def short(text: str) -> str:
+    """A text cut where it gets long."""
+    return text if len(text) <= _TEXT_LIMIT else f"{text[: _TEXT_LIMIT - 3]}..."
+
+
+def span_of(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:
+    """Where a node is written, as code objects count."""
+    return node.lineno, node.end_lineno or node.lineno, node.col_offset, node.end_col_offset or node.col_offset
+
+
+def inside(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes of a piece of program that run when it runs: not those of functions defined in it."""
+    todo = list(ast.iter_child_nodes(node))
+    while todo:
+        item = todo.pop()
+        yield item
+        if not isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            todo += ast.iter_child_nodes(item)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        elif isinstance(child, ast.ExceptHandler | ast.match_case):
+            yield from child.body
+
+
+def _holds(node: ast.stmt, row: int) -> bool:
+    return node.lineno <= row <= (node.end_lineno or node.lineno)

@@ -1,0 +1,49 @@
+"""The ledger as text, for a person: what each gradient is made of now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from loopguard.runtime.gradients import parameters_of
+from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.names import parameter_names
+from loopguard.runtime.verdicts.telling import History, Telling
+
+
+def statement(history: History, full: bool) -> str:
+    """One paragraph an optimizer; of a full ledger, one line for all parameters that are made of the same deposits."""
+    lines: list[str] = []
+    for account in history.accounts.values():
+        lines += _paragraph(history, account, full)
+    return "\n".join(lines) if lines else "no optimizer has been seen yet"
+
+
+def _paragraph(history: History, account: Account, full: bool) -> Iterator[str]:
+    optimizer = account.optimizer()
+    if optimizer is None:
+        return
+    latest = account.last_step or account.last_clear or next(iter(history.backwards.values()), None)
+    name = Telling(history, account, latest, ()).subject if latest is not None else type(optimizer).__name__
+    yield f"{name} ({type(optimizer).__name__}, {account.steps} steps): gradients are {account.row.state.value}"
+    parameters = list(parameters_of(optimizer))
+    if not full:
+        yield f"    {_made_of(account.deposits, account)}"
+        return
+    groups: dict[tuple[Entry, ...], list[int]] = {}
+    for number, parameter in enumerate(parameters):
+        made = account.contents.get(id(parameter), ()) if parameter.grad is not None else ()
+        groups.setdefault(made, []).append(number)
+    names = parameter_names(parameters, ())
+    for made, numbers in groups.items():
+        yield f"    {', '.join(f'{names[number]}.grad' for number in numbers)}: {_made_of(made, account)}"
+
+
+def _made_of(deposits: Sequence[Entry], account: Account) -> str:
+    if not deposits:
+        return "nothing since the last clear"
+    used = account.last_step.number if account.last_step is not None else 0
+    return " + ".join(
+        f"backward of iteration {entry.iteration} ({entry.site.place.path}:{entry.site.row}"
+        f"{', used by a step' if entry.number < used else ''})"
+        for entry in deposits
+    )

@@ -1,0 +1,227 @@
+"""What every verdict asks of a run: what the subject is called, the loop, the events that bear on it, the trail."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from types import FrameType
+from weakref import ref
+
+import torch
+from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+from loopguard.case import Case
+from loopguard.events import Event, Kind, Moment, Reach, Related, Relation
+from loopguard.runtime.gradients import parameters_of
+from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.names import name_of, parameter_names, resolve
+from loopguard.runtime.program import Loop, Program, inside, span_of
+from loopguard.runtime.sites import Site
+
+_RECEIVER = re.compile(r"(?P<owner>[\w.\[\]'\"]+)\.(?:zero_grad|step)\((?P<argument>[\w.\[\]'\"]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Clearing:
+    """A clear in the program: where it is written, what it does to the subject, and whether it has ever run."""
+
+    event: Event
+    relation: Relation
+    loops: tuple[Loop, ...]
+    gates: tuple[str, ...]
+    site: Site | None
+    owner: object = None
+
+
+@dataclass
+class History:
+    """What has happened in the run so far."""
+
+    accounts: dict[int, Account] = field(default_factory=dict)
+    backwards: dict[Site, Entry] = field(default_factory=dict)
+    clears: dict[Site, ref[Optimizer] | ref[torch.nn.Module]] = field(default_factory=dict)
+
+    def account(self, optimizer: object) -> Account | None:
+        """The account of an optimizer, if it has one."""
+        found = self.accounts.get(id(optimizer))
+        return found if found is not None and found.optimizer() is optimizer else None
+
+
+class Telling:
+    """One account seen at one event. `frames` are the user's on the stack now, innermost first."""
+
+    def __init__(self, history: History, account: Account, at: Entry, frames: Sequence[FrameType]) -> None:
+        self.history = history
+        self.account = account
+        self.at = at
+        self.frames = frames
+
+    @cached_property
+    def subject(self) -> str:
+        """What the user calls the optimizer."""
+        optimizer = self.account.optimizer()
+        found = name_of(optimizer, self.frames) if optimizer is not None else None
+        if found is not None:
+            return found
+        for site in [*self.account.step_sites, *self.account.clear_sites]:
+            match = _RECEIVER.search(site.text)
+            if match is not None:
+                scaled = match["argument"] and site.kind is Kind.STEP and "caler" in match["owner"]
+                return match["argument"] if scaled else match["owner"]
+        return type(optimizer).__name__
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """What the optimizer holds."""
+        optimizer = self.account.optimizer()
+        return [] if optimizer is None else list(parameters_of(optimizer))
+
+    def names(self, parameters: Sequence[Tensor]) -> tuple[str, ...]:
+        """What the user calls some parameters."""
+        return parameter_names(parameters, self.frames)
+
+    def relation(self, owner: object) -> Relation:
+        """What a clear of `owner` touches of the optimizer's parameters."""
+        if owner is self.account.optimizer():
+            return Relation.WHOLE
+        if isinstance(owner, Optimizer):
+            cleared = {id(p) for p in parameters_of(owner)}
+        elif isinstance(owner, torch.nn.Module):
+            cleared = {id(p) for p in owner.parameters()}
+        else:
+            return Relation.UNKNOWN
+        held = {id(p) for p in self.parameters if p.requires_grad}
+        if held <= cleared:
+            return Relation.WHOLE
+        return Relation.PART if held & cleared else Relation.OTHER
+
+    def clearings(self, loop: Loop | None) -> list[Clearing]:
+        """The clears that have run, and those written in `loop` that have not."""
+        found = []
+        for site, owner in self.history.clears.items():
+            relation = self.relation(owner())
+            if owner() is None:
+                relation = Relation.WHOLE if site in self.account.clear_sites else Relation.UNKNOWN
+            gates = tuple(self._missed_gates(site.program, site.row, loop))
+            found.append(Clearing(site.event(self.subject), relation, site.loops, gates, site, owner()))
+        if loop is not None:
+            found += self._unvisited(loop, {(item.event.place.path, item.event.place.row) for item in found})
+        return found
+
+    def _unvisited(self, loop: Loop, visited: set[tuple[str, int]]) -> Iterator[Clearing]:
+        for program, _ in self.at.site.ways:
+            if loop not in program.loops(loop.node.body[0].lineno):
+                continue
+            for call, owner in program.calls("zero_grad", loop.node):
+                if (program.path, call.lineno) not in visited:
+                    relation = self.relation(resolve(owner, self.frames))
+                    if relation is Relation.UNKNOWN and program.node_text(owner) == self.subject:
+                        relation = Relation.WHOLE
+                    yield self._written(program, call, relation, loop)
+            for node in _clears_by_hand(loop.node):
+                partly = bool(self.account.leftover) and len(self.account.leftover or ()) < len(self.parameters)
+                yield self._written(program, node, Relation.PART if partly else Relation.WHOLE, loop)
+
+    def _written(self, program: Program, node: ast.expr | ast.stmt, relation: Relation, loop: Loop) -> Clearing:
+        event = Event(Kind.CLEAR, self.subject, program.place(span_of(node)), program.node_text(node))
+        loops = (*self.at.site.loops[: self.at.site.loops.index(loop)], *program.loops(node.lineno))
+        gates = tuple(self._missed_gates(program, node.lineno, loop))
+        return Clearing(event, relation, loops, gates, None)
+
+    def _missed_gates(self, program: Program, row: int, loop: Loop | None) -> Iterator[str]:
+        """The conditions around a row that are not around the event that is told, as they were when it was missed."""
+        own = {gate.text for other, at in self.at.site.ways for gate in other.gates(at)}
+        for gate in program.gates(row, loop):
+            if gate.text not in own:
+                yield f"`{gate.text}` is {'false' if gate.truth else 'true'}"
+
+    def related(self, clearings: Iterable[Clearing], loop: Loop | None) -> tuple[Related, ...]:
+        """The clears, steps and backward passes that bear on a case about `loop`."""
+
+        def reach(loops: Sequence[Loop]) -> Reach:
+            return Reach.INSIDE if loop is not None and loop in loops else Reach.OUTSIDE
+
+        found = [Related(item.event, item.relation, reach(item.loops)) for item in clearings]
+        for account in self.history.accounts.values():
+            relation = Relation.WHOLE if account is self.account else Relation.OTHER
+            for site in account.step_sites:
+                found.append(Related(site.event(self.subject), relation, reach(site.loops)))
+        for site in self.history.backwards:
+            found.append(Related(site.event(self.subject), Relation.UNKNOWN, reach(site.loops)))
+        return tuple(found)
+
+    def moment(self, entry: Entry, note: str) -> Moment:
+        """An event as an entry of the evidence."""
+        return Moment(entry.site.event(self.subject), note, entry.iteration)
+
+    def case(
+        self,
+        mistake: Enum,
+        at: Entry,
+        trail: Sequence[Moment],
+        loop: Loop | None,
+        facts: dict[str, str],
+        related: tuple[Related, ...] = (),
+        deposits: Sequence[Entry] = (),
+        parameters: Sequence[Tensor] = (),
+    ) -> Case:
+        """The case of `mistake` at an event."""
+        return Case(
+            mistake,
+            self.subject,
+            at.site.event(self.subject),
+            tuple(trail),
+            related,
+            {"loop": loop.text, **facts} if loop is not None else facts,
+            tuple(dict.fromkeys(entry.iteration for entry in deposits)),
+            self.names(parameters) if parameters else (),
+        )
+
+
+Verdict = Callable[[Telling], Case | None]
+"""Returns a case, or None where what has happened proves too little."""
+
+
+def common_loop(sites: Sequence[Site]) -> Loop | None:
+    """The innermost loop that all of some sites are in."""
+    found = None
+    for loops in zip(*(site.loops for site in sites), strict=False):
+        if any(loop is not loops[0] for loop in loops):
+            break
+        found = loops[0]
+    return found
+
+
+def innermost(site: Site) -> Loop | None:
+    """The innermost loop around a site."""
+    return site.loops[-1] if site.loops else None
+
+
+def uses_gradients(site: Site, loop: Loop) -> bool:
+    """Whether the code around a site reads gradients by hand, so that they may serve without a step."""
+    for program, row in site.ways:
+        scope = program.scope(row)
+        piece: ast.AST = loop.node if loop in program.loops(row) else scope
+        if any(_reads_gradient(node) for node in ast.walk(piece)):
+            return True
+    return False
+
+
+def _reads_gradient(node: ast.AST) -> bool:
+    return isinstance(node, ast.Attribute) and node.attr in ("grad", "main_grad") and isinstance(node.ctx, ast.Load)
+
+
+def _clears_by_hand(loop: ast.AST) -> Iterator[ast.expr | ast.stmt]:
+    """`p.grad = None`, `p.grad.zero_()` and the like, as they are written in a loop."""
+    for node in inside(loop):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None:
+            if any(isinstance(target, ast.Attribute) and target.attr == "grad" for target in node.targets):
+                yield node
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "zero_":
+            if ".grad" in ast.unparse(node.func.value):
+                yield node

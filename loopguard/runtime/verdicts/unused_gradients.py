@@ -1,0 +1,102 @@
+"""Gradients that are thrown away: never applied, applied too rarely, or cleared inside their window."""
+
+from __future__ import annotations
+
+import re
+
+from loopguard.case import Case
+from loopguard.events import Relation
+from loopguard.lifecycles import window
+from loopguard.lifecycles.gradient import Mistake
+from loopguard.runtime.ledger import Discard
+from loopguard.runtime.program import Loop
+from loopguard.runtime.verdicts.telling import Telling, common_loop, uses_gradients
+
+_PATIENCE = (64, 1024)
+"""After how many discards a run is asked whether a step is still to come."""
+
+
+def never_applied(telling: Telling, over: bool) -> Case | None:
+    """The case of gradients that are computed and cleared, and never applied; asked now and then, and at the end."""
+    account = telling.account
+    if account.steps or account.discarded < 2 or not (over or account.discarded in _PATIENCE):
+        return None
+    thrown = account.discards[-1]
+    loop = _loop_of(thrown)
+    if loop is None or thrown.clear is None or thrown.clear.site not in account.clear_sites:
+        return None  # a module's gradients may be wanted for something else than a step
+    if _is_step_written(telling):
+        return None
+    return _case(telling, thrown, loop)
+
+
+def applied_outside(telling: Telling) -> Case | None:
+    """The case of a step behind the loop whose gradients it should have applied one by one."""
+    account, at = telling.account, telling.at
+    if account.discarded < 2 or not account.deposits:
+        return None
+    thrown = account.discards[-1]
+    loop = _loop_of(thrown)
+    if loop is None or thrown.clear is None or loop in at.site.loops:
+        return None
+    if account.deposits[-1].site is not thrown.deposits[-1].site:
+        return None  # the step has a backward pass of its own
+    if any(loop in site.loops for site in account.step_sites):
+        return None
+    return _case(telling, thrown, loop)
+
+
+def cleared_in_window(telling: Telling) -> Case | None:
+    """The case of a step behind a window's gate, with a clear in front of it on every batch."""
+    account, at = telling.account, telling.at
+    if not account.discarded or not account.deposits:
+        return None
+    thrown = account.discards[-1]
+    if thrown.clear is None or not thrown.deposits or thrown.deposits[-1].site is not account.deposits[-1].site:
+        return None  # the gradients that were thrown away are of another loss
+    loop = common_loop([thrown.deposits[-1].site, thrown.clear.site, at.site])
+    if loop is None or thrown.clear.site.loops != at.site.loops:
+        return None
+    clear = thrown.clear.site
+    gates = [gate for program, row in at.site.ways for gate in program.gates(row, loop) if gate.is_window]
+    others = {gate.text for site in (clear, thrown.deposits[-1].site) for p, row in site.ways for gate in p.gates(row)}
+    if gates and not clear.program.gates(clear.row, loop) and gates[0].text not in others:
+        facts = {"window": gates[0].text, "size": gates[0].size}
+    else:
+        wrappers = [text for text in at.site.program.contexts(at.site.row, loop) if ".accumulate(" in text]
+        if gates or not wrappers:
+            return None
+        facts = {"window": wrappers[0].partition("(")[0], "size": ""}
+    trail = [
+        telling.moment(thrown.deposits[-1], "gradients computed"),
+        telling.moment(thrown.clear, "gradients discarded, unused"),
+        telling.moment(at, "gradients used"),
+    ]
+    related = telling.related((), loop)
+    return telling.case(window.Mistake.CLEARED, thrown.clear, trail, loop, facts, related, thrown.deposits)
+
+
+def _case(telling: Telling, thrown: Discard, loop: Loop) -> Case | None:
+    backward, clear = thrown.deposits[-1], thrown.clear
+    if clear is None or uses_gradients(backward.site, loop):
+        return None
+    trail = [
+        telling.moment(backward, "gradients computed"),
+        telling.moment(clear, "gradients discarded, unused"),
+    ]
+    related = tuple(item for item in telling.related(telling.clearings(loop), loop) if item.relation is Relation.WHOLE)
+    return telling.case(Mistake.UNUSED, backward, trail, loop, {}, related, thrown.deposits)
+
+
+def _loop_of(thrown: Discard) -> Loop | None:
+    if thrown.clear is None or not thrown.deposits:
+        return None
+    return common_loop([thrown.deposits[-1].site, thrown.clear.site])
+
+
+def _is_step_written(telling: Telling) -> bool:
+    """Whether the files around name a step of this optimizer that has not run."""
+    name = re.escape(telling.subject.rsplit(".", 1)[-1])
+    step = re.compile(rf"\b{name}\.step\b|\.step\((?:self\.)?{name}\b")
+    programs = {program for site in telling.account.clear_sites for program, _ in site.ways}
+    return any(step.search(line) for program in programs for line in program.lines)
