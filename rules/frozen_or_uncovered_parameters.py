@@ -55,16 +55,16 @@ for inputs, targets in loader:
 """,
         # Half of the model is in no optimizer.
         """\
-def train(model, loader):
-    head = torch.optim.SGD(model[2].parameters(), lr=0.1)
+def train(net, loader):
+    head = torch.optim.SGD(net[1].parameters(), lr=0.1)
     for inputs, targets in loader:
         head.zero_grad()
-        loss = F.cross_entropy(model(inputs), targets)
+        loss = F.cross_entropy(net(inputs), targets)
         loss.backward()
         head.step()  # expect: LG803
 
 
-train(model, loader)
+train(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), loader)
 """,
         # The generator that the optimizer got was used up before.
         """\

@@ -126,6 +126,7 @@ for inputs, _ in loader:
 """,
         # The optimizer holds a part of what is cleared.
         """\
+model[0].requires_grad_(False)
 optimizer = torch.optim.SGD(model[-1].parameters(), lr=0.1)
 for inputs, targets in loader:
     model.zero_grad()

@@ -94,6 +94,7 @@ class Account:
         self.inner = False
         self.stepping: Entry | None = None
         self.scaled = 0
+        self.held: frozenset[int] = frozenset()
         self.doubt: Entry | None = None
         self.deposits: list[Entry] = []
         self.last_clear: Entry | None = None
@@ -119,6 +120,7 @@ class Account:
 
     def begin(self, optimizer: Optimizer) -> None:
         """Take over what is there already: gradients of which nothing is known count as new."""
+        self.held = frozenset(map(id, parameters_of(optimizer)))
         if any(p.grad is not None for p in parameters_of(optimizer)):
             self.row = FRESH
 
@@ -193,6 +195,8 @@ class Account:
         self.deposits.append(entry)
         if len(self.deposits) > _KEPT:
             del self.deposits[_KEPT // 2]
+        if self.row.used:
+            self._stamp = self._stamp_now()
 
     def deposit_within(self, entry: Entry) -> None:
         """A step inside of a backward pass: what has arrived by now is what it uses."""
@@ -209,6 +213,9 @@ class Account:
     def before_step(self) -> Mistake | None:
         """A step is about to use what is there. The mistake that it makes."""
         row = self.row
+        if self.doubt is not None and row is not CLEAN and (optimizer := self.optimizer()) is not None:
+            self._settle(optimizer)
+            row = self.row
         if row is not FRESH:
             optimizer = self.optimizer()
             if optimizer is not None and (row is CLEAN or row.state is State.SPENT) and self._is_given(optimizer, row):
@@ -231,10 +238,7 @@ class Account:
             self.discarded = 0
         self.last_step = entry
         self.foreign = None
-        for sentinel in self._sentinels:
-            p = sentinel()
-            self._stamp = None if p is None else stamp(p)
-            break
+        self._stamp = self._stamp_now()
 
     def other_step(self) -> None:
         """Another optimizer has stepped on the same backward pass."""
@@ -244,6 +248,10 @@ class Account:
             self.foreign = self.deposits[-1]
 
     # What is seen at the gradients.
+
+    def _stamp_now(self) -> Stamp:
+        p = self._sentinels[0]() if self._sentinels else None
+        return None if p is None else stamp(p)
 
     def _settle(self, optimizer: Optimizer) -> Mistake | None:
         """Find out whether the gradients that are thought to be there have been cleared in the meantime."""

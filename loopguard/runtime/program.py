@@ -28,6 +28,13 @@ class Loop:
     text: str
     node: ast.For | ast.AsyncFor | ast.While
 
+    @property
+    def assigned(self) -> set[str]:
+        """The names and attributes that the loop and its body assign to."""
+        nodes = [node for node in ast.walk(self.node) if isinstance(getattr(node, "ctx", None), ast.Store)]
+        names = {node.id for node in nodes if isinstance(node, ast.Name)}
+        return names | {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+
     def __contains__(self, row: int) -> bool:
         """Whether a row lies in the loop's body, not in its header or its `else`."""
         return self.node.body[0].lineno <= row <= (self.node.body[-1].end_lineno or 0)
@@ -42,15 +49,23 @@ class Gate:
     test: ast.expr
 
     @property
-    def is_window(self) -> bool:
-        """Whether it looks at a remainder, as the gates of accumulation windows do."""
-        return any(isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod) for node in ast.walk(self.test))
+    def remainder(self) -> ast.BinOp | None:
+        """The remainder that the test looks at, as the gates of accumulation windows do."""
+        found = (node for node in ast.walk(self.test) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod))
+        return next(found, None)
 
     @property
     def size(self) -> str:
         """The text of the modulus."""
-        mods = (node for node in ast.walk(self.test) if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Mod))
-        return next((ast.unparse(node.right) for node in mods), "")
+        return ast.unparse(self.remainder.right) if self.remainder is not None else ""
+
+    def counts(self, loop: Loop) -> bool:
+        """Whether it is true once in so many iterations of a loop: whether what it counts changes there."""
+        if self.remainder is None:
+            return False
+        counted = {node.id for node in ast.walk(self.remainder.left) if isinstance(node, ast.Name)}
+        counted |= {node.attr for node in ast.walk(self.remainder.left) if isinstance(node, ast.Attribute)}
+        return not counted.isdisjoint(loop.assigned)
 
 
 class Program:
@@ -115,7 +130,8 @@ class Program:
             if isinstance(node, ast.If) and (within is None or node.lineno in within):
                 truth = node.body[0].lineno <= row <= (node.body[-1].end_lineno or 0)
                 if truth or row > (node.body[-1].end_lineno or 0):
-                    found.append(Gate(self.node_text(node.test), truth, node.test))
+                    test = self._meaning(node.test, row)
+                    found.append(Gate(self.node_text(test), truth, test))
         return found
 
     def contexts(self, row: int, within: Loop) -> Iterator[str]:
@@ -129,6 +145,17 @@ class Program:
         for node in inside(within):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == method:
                 yield node, node.func.value
+
+    def _meaning(self, test: ast.expr, row: int) -> ast.expr:
+        """What a test stands for: the one expression that its variable is assigned in the same function, or itself."""
+        if not isinstance(test, ast.Name):
+            return test
+        values = [
+            node.value
+            for node in inside(self.scope(row))
+            if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == test.id for t in node.targets)
+        ]
+        return values[0] if len(values) == 1 and isinstance(values[0], ast.Compare | ast.BinOp | ast.BoolOp) else test
 
     def _around(self, row: int) -> list[ast.AST]:
         """The statements around a row within its function, outermost first."""

@@ -359,9 +359,9 @@ class Watch:
 
     def _check_closure(self, account: Account, entry: Entry, seen: closures.Evaluations, optimizer: Optimizer) -> None:
         needed = closures.needs_closure(optimizer)
-        self._ask(closures.lacking, account, entry, lambda t: closures.lacking(t, seen, needed))
+        lacks = self._ask(closures.lacking, account, entry, lambda t: closures.lacking(t, seen, needed))
         mistake = account.before_step()
-        if mistake is not None and seen.backwards and not account.inner:
+        if mistake is not None and seen.backwards and not account.inner and not lacks:
             self._ask(mistake, account, entry, _STEPS[mistake])
 
     def _recorded(
@@ -404,8 +404,8 @@ class Watch:
 
     def _ask(
         self, question: object, account: Account, entry: Entry, verdict: Verdict, about: Site | None = None
-    ) -> None:
-        """Ask a verdict about a mistake, unless this one has been told or dismissed."""
+    ) -> bool:
+        """Ask a verdict about a mistake, unless this one has been told or dismissed. Whether there is a finding."""
         key = (account.number, question, about if about is not None else entry.site)
         docket = self._dockets.get(key)
         if docket is None:
@@ -413,14 +413,15 @@ class Watch:
         docket.times += 1
         if docket.record is not None:
             docket.record.count += 1
-            return
+            return True
         if docket.dismissed or (docket.times > _OFTEN and docket.times & (docket.times - 1)):
-            return
+            return False
         frame = self._sites.frame_of(sys._getframe(2))
         case = verdict(self._telling(account, entry, frame))
         if case is not None:
             docket.record = self._file(case, frame)
             docket.dismissed = docket.record is None
+        return docket.record is not None
 
     def _ask_once(self, question: object, site: Site, verdict: Callable[[], Case | None], frame: FrameType) -> None:
         docket = self._dockets.setdefault((-1, question, site), _Docket())

@@ -74,7 +74,7 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
         if not unfed:
             return case(Mistake.UNCOVERED, free)
         return case(Mistake.UNFED, held)
-    if unfed and held and not any(other.fed for other in telling.history.accounts.values() if other is not account):
+    if unfed and held and reached.parameters and not any(other.fed for other in telling.history.accounts.values() if other is not account):
         return case(Mistake.UNFED, held)
     return None
 

@@ -62,6 +62,9 @@ def _discarded(telling: Telling, thrown: Discard, clear: Entry, loop: Loop | Non
 def _unfed(telling: Telling, clear: Entry, loop: Loop) -> Case | None:
     """Nothing has ever brought gradients: what is written says whether something would, later."""
     at = telling.at
+    uncalled = telling.uncalled("backward", loop)
+    if uncalled is not None:
+        return uncalled
     trail = [telling.moment(clear, "gradients cleared"), telling.moment(at, "a step without gradients")]
     visited = {(site.place.path, site.row) for site in telling.history.backwards}
     for program, row in at.site.ways:

@@ -21,6 +21,9 @@ _ALIVE = 3
 """How many graphs of earlier iterations must be alive until they are held to be kept."""
 
 
+_LEVELS = 3
+
+
 class Token:
     """Lives as long as the node of a graph that it was given to."""
 
@@ -28,20 +31,27 @@ class Token:
 
 
 class Graphs:
-    """The graphs of the last few losses of each backward site, watched without keeping them alive."""
+    """The graphs of the last few losses of each backward site, watched without keeping them alive.
+
+    What is kept may be the loss before it was scaled or divided: a node or two further down.
+    """
 
     def __init__(self) -> None:
-        self._tokens: dict[Site, deque[ref[Token]]] = {}
+        self._tokens: dict[tuple[Site, int], deque[ref[Token]]] = {}
 
     def watch(self, site: Site, roots: Sequence[Any]) -> bool:
         """Watch the graph of a loss. Whether all of the last ones from this site are still alive."""
-        tokens = self._tokens.setdefault(site, deque(maxlen=_ALIVE))
-        kept = len(tokens) == _ALIVE and all(token() is not None for token in tokens)
+        kept = False
         node = getattr(roots[0], "grad_fn", None) if roots else None
-        if node is not None:
+        for level in range(_LEVELS):
+            if node is None:
+                break
+            tokens = self._tokens.setdefault((site, level), deque(maxlen=_ALIVE))
+            kept = kept or (len(tokens) == _ALIVE and all(token() is not None for token in tokens))
             token = Token()
             node.metadata[Graphs] = token
             tokens.append(ref(token))
+            node = node.next_functions[0][0] if node.next_functions else None
         return kept
 
 
@@ -144,6 +154,8 @@ def last_only(at: Entry) -> Case | None:
         between = [item for item in block if (node.end_lineno or 0) < item.lineno < row]
         if any(_assigns(item, name) for item in between) or not _computes_anew(node, name):
             continue
+        if any(program.calls("step", node)):
+            continue  # that step is told, which finds no gradients
         text = f"for {program.node_text(node.target)} in {program.node_text(node.iter)}"
         event = at.site.event(name)
         trail = (Moment(event, "one backward pass for the whole loop", at.iteration),)
@@ -153,8 +165,15 @@ def last_only(at: Entry) -> Case | None:
 
 def _computes_anew(loop: ast.For, name: str) -> bool:
     """Whether each iteration of a loop computes the loss from its own element, and does nothing more with it."""
-    element = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
-    known, found = set(element), False
+    known = {node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)}
+    carried = {
+        target.id
+        for node in inside(loop)
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and _mentions(node.value, target.id)
+    }
+    found = False
     for statement in loop.body:
         for node in [statement, *inside(statement)]:
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -169,8 +188,8 @@ def _computes_anew(loop: ast.For, name: str) -> bool:
             if isinstance(node, ast.Assign):
                 reads = {item.id for item in ast.walk(node.value) if isinstance(item, ast.Name)}
                 bound = {i.id for t in node.targets for i in ast.walk(t) if isinstance(i, ast.Name)}
-                if name in bound and name in reads:
-                    return False
+                if name in bound and reads & {name, *carried}:
+                    return False  # each iteration goes on from the one before
                 if reads & known:
                     known |= bound
                     found = found or name in bound

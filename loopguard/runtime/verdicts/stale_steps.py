@@ -9,7 +9,7 @@ from loopguard.events import Relation
 from loopguard.lifecycles import window
 from loopguard.lifecycles.gradient import Mistake
 from loopguard.runtime.program import Loop
-from loopguard.runtime.verdicts.telling import Clearing, Telling, common_loop, innermost
+from loopguard.runtime.verdicts.telling import Clearing, Telling, common_loop, innermost, window_of
 
 
 def stale(telling: Telling) -> Case | None:
@@ -22,6 +22,9 @@ def stale(telling: Telling) -> Case | None:
     loop = common_loop([first.site, at.site, *(entry.site for entry in added)])
     if loop is None and at.site.visits == 1:
         return None  # two steps in straight-line code
+    uncalled = telling.uncalled("zero_grad", loop)
+    if uncalled is not None:
+        return uncalled
     clearings = telling.clearings(loop)
     facts: dict[str, str] = {}
     inside = [item for item in clearings if item.relation is Relation.WHOLE and loop is not None and loop in item.loops]
@@ -29,9 +32,11 @@ def stale(telling: Telling) -> Case | None:
         if first.iteration == at.iteration and first.site is not at.site:
             facts["path"] = "it is the second step of an iteration"
         else:
-            gate = _window_of(telling, inside, loop)
-            if gate is not None:
-                return telling.case(window.Mistake.STEP_OUTSIDE, at, (), loop, gate)
+            ungated = next((step for step in (at, first) if window_of(step.site.program, step.site.row, loop) is None), None)
+            gates = [item.window for item in inside]
+            if ungated is not None and all(gate is not None for gate in gates) and gates[0] is not None:
+                facts = {"window": gates[0].text, "size": gates[0].size}
+                return telling.case(window.Mistake.STEP_OUTSIDE, ungated, (), loop, facts)
             ways = sorted({way for item in inside for way in item.gates})
             facts["path"] = ", ".join(ways) or f"`{inside[0].event.text}` is passed over"
     else:
@@ -55,19 +60,6 @@ def stale(telling: Telling) -> Case | None:
         account.deposits,
         [p for held in account.leftover or () if (p := held()) is not None],
     )
-
-
-def _window_of(telling: Telling, inside: list[Clearing], loop: Loop | None) -> dict[str, str] | None:
-    """The window's gate that every clear stands behind, and the step does not."""
-    own = {gate.text for program, row in telling.at.site.ways for gate in program.gates(row)}
-    for item in inside:
-        if item.site is None:
-            return None
-        gates = [gate for gate in item.site.program.gates(item.site.row, loop) if gate.is_window]
-        if not gates or gates[0].text in own:
-            return None
-        found = {"window": gates[0].text, "size": gates[0].size}
-    return found
 
 
 def _wrong_target(telling: Telling, clearings: list[Clearing], loop: Loop | None) -> str | None:

@@ -17,10 +17,11 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment, Reach, Related, Relation
+from loopguard.lifecycles import source
 from loopguard.runtime.gradients import parameters_of
 from loopguard.runtime.ledger import Account, Entry
 from loopguard.runtime.names import name_of, parameter_names, resolve
-from loopguard.runtime.program import Loop, Program, inside, span_of
+from loopguard.runtime.program import Gate, Loop, Program, inside, span_of
 from loopguard.runtime.sites import Site
 
 _RECEIVER = re.compile(r"(?P<owner>[\w.\[\]'\"]+)\.(?:zero_grad|step)\((?P<argument>[\w.\[\]'\"]*)")
@@ -35,6 +36,7 @@ class Clearing:
     loops: tuple[Loop, ...]
     gates: tuple[str, ...]
     site: Site | None
+    window: Gate | None = None
     owner: object = None
 
 
@@ -108,7 +110,8 @@ class Telling:
             if owner() is None:
                 relation = Relation.WHOLE if site in self.account.clear_sites else Relation.UNKNOWN
             gates = tuple(self._missed_gates(site.program, site.row, loop))
-            found.append(Clearing(site.event(self.subject), relation, site.loops, gates, site, owner()))
+            window = window_of(site.program, site.row, loop)
+            found.append(Clearing(site.event(self.subject), relation, site.loops, gates, site, window, owner()))
         if loop is not None:
             found += self._unvisited(loop, {(item.event.place.path, item.event.place.row) for item in found})
         return found
@@ -131,7 +134,7 @@ class Telling:
         event = Event(Kind.CLEAR, self.subject, program.place(span_of(node)), program.node_text(node))
         loops = (*self.at.site.loops[: self.at.site.loops.index(loop)], *program.loops(node.lineno))
         gates = tuple(self._missed_gates(program, node.lineno, loop))
-        return Clearing(event, relation, loops, gates, None)
+        return Clearing(event, relation, loops, gates, None, window_of(program, node.lineno, loop))
 
     def _missed_gates(self, program: Program, row: int, loop: Loop | None) -> Iterator[str]:
         """The conditions around a row that are not around the event that is told, as they were when it was missed."""
@@ -149,7 +152,8 @@ class Telling:
         found = [Related(item.event, item.relation, reach(item.loops)) for item in clearings]
         for account in self.history.accounts.values():
             relation = Relation.WHOLE if account is self.account else Relation.OTHER
-            for site in account.step_sites:
+            now = [self.at.site] if account is self.account and self.at.site.kind is Kind.STEP else []
+            for site in dict.fromkeys([*account.step_sites, *now]):
                 found.append(Related(site.event(self.subject), relation, reach(site.loops)))
         for site in self.history.backwards:
             found.append(Related(site.event(self.subject), Relation.UNKNOWN, reach(site.loops)))
@@ -158,6 +162,16 @@ class Telling:
     def moment(self, entry: Entry, note: str) -> Moment:
         """An event as an entry of the evidence."""
         return Moment(entry.site.event(self.subject), note, entry.iteration)
+
+    def uncalled(self, method: str, loop: Loop | None) -> Case | None:
+        """The case of a method that the loop names and does not call: `optimizer.zero_grad` without its `()`."""
+        for program, row in self.at.site.ways if loop is not None else ():
+            for node in inside(loop.node if loop in program.loops(row) else program.scope(row)):
+                if isinstance(node, ast.Expr) and isinstance(node.value, ast.Attribute) and node.value.attr == method:
+                    text, place = program.node_text(node.value), program.place(span_of(node.value))
+                    name = text.removesuffix(f".{method}")
+                    return Case(source.Mistake.UNCALLED, name, Event(Kind.UNKNOWN, name, place, text))
+        return None
 
     def case(
         self,
@@ -195,6 +209,14 @@ def common_loop(sites: Sequence[Site]) -> Loop | None:
             break
         found = loops[0]
     return found
+
+
+def window_of(program: Program, row: int, loop: Loop | None) -> Gate | None:
+    """The gate around a row that opens once in so many iterations of a loop: not `i % 100`, as for a log line."""
+    for gate in program.gates(row, loop) if loop is not None else ():
+        if gate.truth and gate.counts(loop) and not gate.size.isdecimal():
+            return gate
+    return None
 
 
 def innermost(site: Site) -> Loop | None:

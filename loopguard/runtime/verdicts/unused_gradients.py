@@ -21,10 +21,15 @@ def never_applied(telling: Telling, over: bool) -> Case | None:
     account = telling.account
     if account.steps or account.discarded < 2 or not (over or account.discarded in _PATIENCE):
         return None
+    if any(other.steps and other.held & account.held for other in telling.history.accounts.values()):
+        return None  # another optimizer applies them
     thrown = account.discards[-1]
     loop = _loop_of(thrown)
     if loop is None or thrown.clear is None or thrown.clear.site not in account.clear_sites:
         return None  # a module's gradients may be wanted for something else than a step
+    uncalled = telling.uncalled("step", loop)
+    if uncalled is not None:
+        return uncalled
     if _is_step_written(telling):
         return None
     return _case(telling, thrown, loop)
@@ -58,7 +63,7 @@ def cleared_in_window(telling: Telling) -> Case | None:
     if loop is None or thrown.clear.site.loops != at.site.loops:
         return None
     clear = thrown.clear.site
-    gates = [gate for program, row in at.site.ways for gate in program.gates(row, loop) if gate.is_window]
+    gates = [gate for program, row in at.site.ways for gate in program.gates(row) if gate.truth and gate.counts(loop)]
     others = {gate.text for site in (clear, thrown.deposits[-1].site) for p, row in site.ways for gate in p.gates(row)}
     if gates and not clear.program.gates(clear.row, loop) and gates[0].text not in others:
         facts = {"window": gates[0].text, "size": gates[0].size}

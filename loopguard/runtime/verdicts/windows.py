@@ -57,7 +57,7 @@ def _gate(telling: Telling) -> tuple[Gate, Loop] | None:
     loop = site.loops[-1]
     for program, row in site.ways:
         for gate in program.gates(row, loop if loop in program.loops(row) else None):
-            if gate.is_window and gate.truth:
+            if gate.truth and gate.counts(loop):
                 return gate, loop
     return None
 
