@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
-from loopguard.lifecycles import closure, coverage, gradient, loss, source, window
+from loopguard.lifecycles import closure, coverage, gradient, loss, ranks, source, window
 
 __all__ = [
     "Case",
@@ -29,6 +29,7 @@ __all__ = [
     "coverage",
     "gradient",
     "loss",
+    "ranks",
     "source",
     "window",
 ]

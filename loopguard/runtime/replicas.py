@@ -1,0 +1,163 @@
+"""Replicas: the parameters that several ranks should hold with the same bits, and what they hold.
+
+A module that is wrapped in `DistributedDataParallel` starts equal on all ranks of its process group, because the
+wrapper broadcasts it, and stays equal as long as every gradient goes through the wrapper. Buffers may differ, and so
+may what a wrapper is told to ignore, or how it trains when a hook of somebody else's replaces the averaging.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from weakref import ref
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.optimizer import Optimizer
+
+from loopguard.runtime.gradients import parameters_of
+from loopguard.runtime.names import modules_alive
+
+_HOOKS = "torch.distributed.algorithms.ddp_comm_hooks."
+_UNEQUAL = ("post_localSGD_hook", "ddp_zero_hook")
+"""Communication hooks of torch's own that leave the replicas unequal for a while."""
+
+
+@dataclass(slots=True)
+class Replica:
+    """One module that is the same on some ranks. `key` is what all of them call it."""
+
+    key: str
+    module: ref[nn.Module]
+    ranks: tuple[int, ...]
+    ignored: frozenset[str]
+    wrappers: list[ref[DistributedDataParallel]] = field(default_factory=list)
+    optimizers: list[ref[Optimizer]] = field(default_factory=list)
+
+    def shared(self, optimizer: Optimizer) -> dict[str, Tensor]:
+        """The parameters of an optimizer that should be equal on all ranks, by name."""
+        module = self.module()
+        if module is None or self._is_free():
+            return {}
+        held = {id(p) for p in parameters_of(optimizer)}
+        return {
+            name: p
+            for name, p in module.named_parameters()
+            if id(p) in held and p.requires_grad and name not in self.ignored and _is_comparable(p)
+        }
+
+    def number(self, optimizer: Optimizer) -> int:
+        """The place of an optimizer among those that have trained this module, the same on all ranks."""
+        for number, known in enumerate(self.optimizers):
+            if known() is optimizer:
+                return number
+        self.optimizers.append(ref(optimizer))
+        return len(self.optimizers) - 1
+
+    def is_uneven(self) -> bool:
+        """Whether ranks may step a different number of times, because the wrapper joins uneven inputs."""
+        return any(wrapper._join_config.enable for wrapper in self._alive())
+
+    def _is_free(self) -> bool:
+        """Whether the ranks are allowed to differ: gradients are not averaged, but somebody's hook is called."""
+        hooks = (hook for wrapper in self._alive() for hook, _ in wrapper._comm_hooks)
+        modules = (getattr(hook, "__module__", None) or "" for hook in hooks)
+        return any(not module.startswith(_HOOKS) or module.endswith(_UNEQUAL) for module in modules)
+
+    def _alive(self) -> Iterator[DistributedDataParallel]:
+        return (wrapper for weak in self.wrappers if (wrapper := weak()) is not None)
+
+
+class Replicas:
+    """All replicas of this rank."""
+
+    def __init__(self) -> None:
+        self._known: list[Replica] = []
+        self._has_looked = False
+
+    def __iter__(self) -> Iterator[Replica]:
+        if not self._known and not self._has_looked:
+            self._look()
+        return iter(self._known)
+
+    def add(self, key: str, module: nn.Module, ranks: Sequence[int], ignored: Iterable[str] = ()) -> Replica:
+        """A module that should be equal on some ranks, which all call it `key`."""
+        replica = Replica(key, ref(module), tuple(ranks), frozenset(ignored))
+        self._known.append(replica)
+        return replica
+
+    def wrapped(self, wrapper: DistributedDataParallel) -> None:
+        """A module has been wrapped. All ranks do this together, and so in the same order."""
+        for replica in self._known:
+            if replica.module() is wrapper.module:
+                replica.wrappers.append(ref(wrapper))
+                return
+        self._add_wrapped(str(len(self._known)), wrapper)
+
+    def _look(self) -> None:
+        """Find the modules that were wrapped before anybody listened. Those that look the same stay unknown."""
+        self._has_looked = True
+        found: dict[str, list[DistributedDataParallel]] = {}
+        for wrapper in modules_alive():
+            if isinstance(wrapper, DistributedDataParallel):
+                looks = "".join(f"{name} {tuple(p.shape)}" for name, p in wrapper.module.named_parameters())
+                found.setdefault(digest(looks), []).append(wrapper)
+        for key, wrappers in found.items():
+            if len(wrappers) == 1:
+                self._add_wrapped(key, wrappers[0])
+
+    def _add_wrapped(self, key: str, wrapper: DistributedDataParallel) -> None:
+        ranks = dist.get_process_group_ranks(wrapper.process_group)
+        self.add(key, wrapper.module, ranks, wrapper.parameters_to_ignore).wrappers.append(ref(wrapper))
+
+
+def digest(text: str) -> str:
+    """A short name of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def checksums(parameters: Sequence[Tensor]) -> list[int]:
+    """For each parameter the sum of its bits. Synchronises an accelerator, once for each of them in use."""
+    with torch.no_grad(), torch._C.DisableTorchFunction():
+        sums = [_bits(p).sum(dtype=torch.int64) for p in parameters]
+        on: dict[torch.device, list[int]] = {}
+        for number, total in enumerate(sums):
+            on.setdefault(total.device, []).append(number)
+        values = [0] * len(sums)
+        for numbers in on.values():
+            for number, value in zip(numbers, torch.stack([sums[n] for n in numbers]).tolist(), strict=True):
+                values[number] = value
+        return values
+
+
+def hardware(parameters: Sequence[Tensor]) -> str:
+    """What the last bit of a result may depend on. Ranks on different hardware round differently, and rightly."""
+    device = parameters[0].device
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} {platform.machine()} {torch.backends.cpu.get_cpu_capability()} {torch.get_num_threads()}"
+
+
+_INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def _bits(parameter: Tensor) -> Tensor:
+    values = parameter.detach()
+    values = getattr(values, "_local_tensor", values)
+    values = torch.view_as_real(values) if values.is_complex() else values
+    return values.view(_INTEGERS[values.element_size()])
+
+
+def _is_comparable(parameter: Tensor) -> bool:
+    """Whether a parameter has bits of its own. What a sparse gradient adds up to depends on the order of addition."""
+    grad = parameter.grad
+    return (
+        parameter.layout is torch.strided
+        and parameter.device.type != "meta"
+        and not nn.parameter.is_lazy(parameter)
+        and (grad is None or grad.layout is torch.strided)
+    )
