@@ -41,10 +41,15 @@ def program(example: str) -> str:
     return PREAMBLE + example
 
 
+def marks(text: str) -> list[tuple[int, str]]:
+    """Return the marks of a whole program, sorted: (row, code) for each."""
+    found = []
+    for row, line in enumerate(text.splitlines(), 1):
+        if mark := _MARK.search(line):
+            found += [(row, code.strip()) for code in mark.group(1).split(",")]
+    return sorted(found)
+
+
 def expected(example: str) -> list[tuple[int, str]]:
     """Return the marks of an example, sorted: (row within the whole program, code) for each."""
-    marks = []
-    for row, line in enumerate(example.splitlines(), PREAMBLE_LINES + 1):
-        if found := _MARK.search(line):
-            marks += [(row, code.strip()) for code in found.group(1).split(",")]
-    return sorted(marks)
+    return marks(program(example))

@@ -275,3 +275,15 @@ def test_one_bit_more_or_less_changes_the_checksum_and_only_its_own(dtype: torch
 def test_checksums_do_not_depend_on_strides_and_take_nan_for_nan() -> None:
     values = torch.tensor([[1.0, float("nan")], [float("inf"), -0.0]])
     assert checksums([values]) == checksums([values.t().contiguous().t()])
+
+
+def test_the_thread_of_a_rank_ends_with_it() -> None:
+    def couriers() -> list[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == "loopguard-courier"]
+
+    before = couriers()
+    ranks = Ranks(dist.HashStore(), 0, 2, 0)
+    (thread,) = (thread for thread in couriers() if thread not in before)
+    del ranks
+    thread.join(5)
+    assert not thread.is_alive()

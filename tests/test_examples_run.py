@@ -28,6 +28,9 @@ BAD = [
 ]
 UNPARSABLE = [text for entry in RULES if entry not in RUNNABLE for text in entry.rule.bad]
 
+# What a launcher gives to a process that is alone: the examples of several ranks begin a process group.
+LAUNCHED = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
+
 # What torch itself says about the mistakes that it notices.
 NOTICED = (RuntimeError, TypeError, AttributeError, AssertionError)
 
@@ -37,6 +40,8 @@ def run(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     code = compile(text, "<example>", "exec")
     for name, module in modules().items():
         monkeypatch.setitem(sys.modules, name, module)
+    for name, value in LAUNCHED.items():
+        monkeypatch.setenv(name, value)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import torch

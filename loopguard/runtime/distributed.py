@@ -95,15 +95,18 @@ class Ranks:
         self.replicas = Replicas()
         self._courier = Courier(store)
         self._guard = guard
+        self._goes_with_group = _goes_with_group(store)
         self._pending: WeakKeyDictionary[Optimizer, deque[_Post]] = WeakKeyDictionary()
         self._told: WeakSet[Optimizer] = WeakSet()
 
     @classmethod
     def of_process(cls) -> Ranks | None:
-        """The rank that this process is; None as long as it is alone."""
+        """The rank that this process is; None as long as it is alone, or where stores cannot be cloned."""
         if not dist.is_available() or not dist.is_initialized() or dist.get_world_size() < 2:
             return None
         store = dist.distributed_c10d._get_default_store()
+        if not hasattr(store, "clone"):
+            return None
         return cls(store, dist.get_rank(), dist.get_world_size(), next(_guards))
 
     def wrapped(self, module: DistributedDataParallel) -> None:
@@ -214,7 +217,16 @@ class Ranks:
         return f"{self._guard}/{replica.key}/{replica.number(optimizer)}/{moment}"
 
     def _ask(self, errand: Callable[..., _Answer], *args: Any) -> _Answer | None:
+        if self._goes_with_group and not dist.is_initialized():
+            return None  # whoever asks all the same gets a page of C++ on the user's screen
         return self._courier.ask(partial(errand, *args), _AT_A_STEP)
+
+
+def _goes_with_group(store: Any) -> bool:
+    """Whether the server of a store is in one of the ranks, so that it may be gone once the process group is."""
+    while isinstance(store, dist.distributed_c10d.PrefixStore):
+        store = store.underlying_store
+    return type(store).__name__ == "TCPStore" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
 # Errands: they run in the courier's thread, and with the store last.
