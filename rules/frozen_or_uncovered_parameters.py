@@ -3,7 +3,8 @@
 ## What it does
 
 Finds, in a run, optimizers whose parameters never receive a gradient, parameters that receive gradients and are
-in no optimizer, and parameters that were replaced after the optimizer took them.
+in no optimizer, parameters that were replaced after the optimizer took them, and steps that leave parameters as they
+are although these have gradients.
 
 ## Why is this bad?
 
@@ -11,11 +12,13 @@ An optimizer holds the parameter objects that it was given, and knows nothing of
 frozen, where a layer has been swapped since, or where the module has been sharded (`fully_shard`) after the
 optimizer was built, `step()` goes through parameters without gradients and does nothing. The new layer has
 gradients and nobody to apply them. Nothing fails: the loss may even fall, by what the rest of the model learns.
+A step that was captured for other tensors, or that writes into copies of parameters, does as little.
 
 ## Known limits
 
-A run has to come to the third step. Parameters of a part in evaluation mode (a frozen feature extractor, a
-perceptual loss) are taken to be left out on purpose, and so are parameters that somebody updates by hand.
+A run has to come to the third step, and to the sixteenth for a step that does nothing. Parameters of a part in
+evaluation mode (a frozen feature extractor, a perceptual loss) are taken to be left out on purpose, and so are
+parameters that somebody updates by hand.
 
 ## References
 
@@ -96,6 +99,23 @@ class Trainer:
 
 Trainer(model).fit(loader)
 """,
+        # The step writes into copies: a transposed weight has to be copied to be flat.
+        """\
+class Flat(torch.optim.SGD):
+    def step(self, closure=None):
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.data.reshape(-1).sub_(group["lr"] * parameter.grad.reshape(-1))
+
+
+model[0].weight.data = torch.randn(4, 8).t()
+optimizer = Flat(model.parameters(), lr=0.1)
+for epoch in range(5):
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        criterion(model(inputs), targets).backward()
+        optimizer.step()  # expect: LG803
+""",
     )
     good = (
         """\
@@ -133,6 +153,16 @@ for inputs, targets in loader:
     body.step()
     head.step()
 """,
+        # A warm-up begins with a learning rate of zero.
+        """\
+warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(0, step - 20) / 20)
+for epoch in range(5):
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        criterion(model(inputs), targets).backward()
+        optimizer.step()
+        warm_up.step()
+""",
         # The rest is updated by hand.
         """\
 head = torch.optim.SGD(model[2].parameters(), lr=0.1)
@@ -157,14 +187,20 @@ for inputs, targets in loader:
 
 _MESSAGES = {
     coverage.Mistake.UNFED: "`{call}` does nothing: no parameter of `{subject}` ever receives a gradient ({these})",
-    coverage.Mistake.UNCOVERED: "`{call}` leaves out parameters that receive gradients and are in no optimizer: {these}",
+    coverage.Mistake.UNCOVERED: (
+        "`{call}` leaves out parameters that receive gradients and are in no optimizer: {these}"
+    ),
     coverage.Mistake.REPLACED: (
         "`{call}` steps parameters that have been replaced: {these} receive the gradients, and `{subject}` "
         "does not hold them"
+    ),
+    coverage.Mistake.UNMOVED: (
+        "`{call}` leaves parameters of `{subject}` as they are although they have gradients: {these}"
     ),
 }
 _ADVICE = {
     coverage.Mistake.UNFED: "give `{subject}` the parameters that are trained, or set `requires_grad` on its own",
     coverage.Mistake.UNCOVERED: "add them to `{subject}`, or freeze them with `requires_grad_(False)`",
     coverage.Mistake.REPLACED: "build `{subject}` after the last change of the module's parameters",
+    coverage.Mistake.UNMOVED: "write into the parameters that `{subject}` holds, not into copies or captured tensors",
 }

@@ -15,3 +15,4 @@ class Mistake(Enum):
     UNFED = "an optimizer whose parameters never receive a gradient"
     UNCOVERED = "parameters that receive gradients and that no optimizer holds"
     REPLACED = "an optimizer that holds parameters which the model has replaced"
+    UNMOVED = "an optimizer whose steps leave parameters with gradients as they are"

@@ -47,7 +47,7 @@ class Replica:
         return {
             name: p
             for name, p in module.named_parameters()
-            if id(p) in held and p.requires_grad and name not in self.ignored and _is_comparable(p)
+            if id(p) in held and p.requires_grad and name not in self.ignored and is_comparable(p)
         }
 
     def number(self, optimizer: Optimizer) -> int:
@@ -152,7 +152,7 @@ def _bits(parameter: Tensor) -> Tensor:
     return values.view(_INTEGERS[values.element_size()])
 
 
-def _is_comparable(parameter: Tensor) -> bool:
+def is_comparable(parameter: Tensor) -> bool:
     """Whether a parameter has bits of its own. What a sparse gradient adds up to depends on the order of addition."""
     grad = parameter.grad
     return (
