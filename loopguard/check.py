@@ -106,7 +106,7 @@ class Checker:
             self._report.crashes.append(Crash(path, error))
 
     def name(self, case: Case) -> Finding | None:
-        """The finding of one case that something else than a check has made; None if its rule is off, or it is hidden."""
+        """The finding of a case that was not made by a check; None if its rule is off, or a comment hides it."""
         path = case.at.place.path
         finding = self._enabled(self._settings_of(path, None))[1].judge(case)
         if finding is None or finding.code not in self._codes(path) or self._hidden(finding):

@@ -43,11 +43,20 @@ class Guard(ContextDecorator):
             raise UsageError(f"`ledger` is auto or full, not `{ledger}`")
         self._tell = policy(on_finding)
         self._ledger: Ledger = ledger
-        self._rules = {"select": select, "extend_select": extend_select, "ignore": ignore}
+        self._once = on_finding == "warn"
+        self._rules: tuple[Sequence[str], Sequence[str], Sequence[str]] = (select, extend_select, ignore)
         self._watches: list[Watch] = []
 
     def __enter__(self) -> Watch:
-        watch = Watch(self._tell, ledger=self._ledger, **self._rules)
+        select, extend_select, ignore = self._rules
+        watch = Watch(
+            self._tell,
+            ledger=self._ledger,
+            select=select,
+            extend_select=extend_select,
+            ignore=ignore,
+            once=self._once,
+        )
         self._watches.append(watch)
         watch.start()
         return watch

@@ -10,12 +10,14 @@ in the meantime, theirs stays, and ours below it passes calls through.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, Protocol
 
 import torch
+import torch.distributed
 from torch.optim.optimizer import (
     Optimizer,
     register_optimizer_step_post_hook,
@@ -31,6 +33,9 @@ class Listener(Protocol):
 
     def wrapped(self, module: torch.nn.Module) -> None:
         """A module has been wrapped for data-parallel training."""
+
+    def leaves_group(self) -> None:
+        """The default process group is about to be destroyed."""
 
     def backward_begins(self, roots: Sequence[Any]) -> None:
         """A backward pass that accumulates into leaves starts from these tensors."""
@@ -57,6 +62,16 @@ class Listener(Protocol):
 _listeners: tuple[Listener, ...] = ()
 _undo: list[Callable[[], None]] = []
 _lock = threading.RLock()
+
+
+def _be_silent() -> None:
+    """In a forked process, a worker that loads data or the like: nobody listens there."""
+    global _listeners
+    _listeners = ()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_be_silent)
 
 
 def listen(listener: Listener) -> None:
@@ -86,6 +101,9 @@ def _install() -> None:
     _patch(torch.nn.Module, "zero_grad", _watch_clearing)
     _patch(torch.amp.GradScaler, "step", _watch_scaled_step)
     _patch(torch.nn.parallel.DistributedDataParallel, "__init__", _watch_wrapping)
+    if torch.distributed.is_available():
+        for module in (torch.distributed, torch.distributed.distributed_c10d):
+            _patch(module, "destroy_process_group", _watch_leaving)
     _undo.append(register_optimizer_step_pre_hook(_before_step).remove)
     _undo.append(register_optimizer_step_post_hook(_after_step).remove)
 
@@ -136,21 +154,30 @@ def _watch_clearing(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _watch_making(original: Callable[..., Any]) -> Callable[..., Any]:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         for listener in _listeners:
             listener.made(self)
 
-    return __init__
+    return make
 
 
 def _watch_wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
-    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+    def wrap(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         for listener in _listeners:
             listener.wrapped(self)
 
-    return __init__
+    return wrap
+
+
+def _watch_leaving(original: Callable[..., Any]) -> Callable[..., Any]:
+    def destroy_process_group(group: Any = None) -> None:
+        for listener in _listeners if group is None else ():
+            listener.leaves_group()
+        original(group)
+
+    return destroy_process_group
 
 
 def _watch_scaled_step(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -19,6 +19,8 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
 from loopguard.runtime.gradients import Stamp, is_same, is_zero, parameters_of, stamp, version_of
+from loopguard.runtime.journal import Journal, Operation
+from loopguard.runtime.movement import Movement
 from loopguard.runtime.sites import Site
 
 _ATTENTION = 4
@@ -32,7 +34,7 @@ _KEPT = 32
 
 
 class Row:
-    """A state of the lifecycle with what each action makes of it. (Enumerations are slow to look up.)"""
+    """A state of the lifecycle with what each action makes of it, without the cost of looking up enumerations."""
 
     __slots__ = ("backward", "clear", "other_step", "state", "step", "used")
 
@@ -84,10 +86,11 @@ class Discard:
 class Account:
     """What the gradients of one optimizer are made of. The optimizer is held weakly."""
 
-    def __init__(self, number: int, optimizer: Optimizer, full: bool) -> None:
+    def __init__(self, number: int, optimizer: Optimizer, full: bool, journal: Journal) -> None:
         self.number = number
         self.optimizer = ref(optimizer)
         self.full = full
+        self.movement = Movement()
         self.row = CLEAN
         self.attention = _ATTENTION
         self.depth = 0
@@ -106,11 +109,11 @@ class Account:
         self.discarded = 0
         self.step_sites: dict[Site, list[int]] = {}
         self.clear_sites: dict[Site, None] = {}
-        self.backwards = 0
         self.fed = 0
         self.steps = 0
         self.leftover: list[ref[Tensor]] | None = None
         self.contents: dict[int, tuple[Entry, ...]] = {}
+        self._journal = journal
         self._trusted = 0
         self._sentinels: Sequence[ref[Tensor]] = ()
         self._before: list[Stamp] = []
@@ -128,6 +131,9 @@ class Account:
 
     def clear(self, entry: Entry | None, seen: bool = True) -> Mistake | None:
         """All gradients have been cleared, by `entry` if it is known."""
+        self._journal.note(self, Operation.CLEAR)
+        if entry is None:
+            self._journal.disturb()  # no hook tells of it
         self.row, mistake = self.row.clear
         if mistake is not None:
             self.discarded += 1
@@ -145,8 +151,13 @@ class Account:
                 self.clear_sites[entry.site] = None
         return mistake
 
+    def suspect(self, entry: Entry) -> None:
+        """Something was cleared that may be a part of this."""
+        self.doubt = entry
+        self._journal.note(self, Operation.DOUBT)
+
     def before_backward(self) -> Mistake | None:
-        """A backward pass is about to begin: has anything been cleared unseen, and what is there now?"""
+        """A backward pass is about to begin: see whether anything was cleared unseen, and what is there now."""
         mistake = None
         optimizer = self.optimizer()
         if optimizer is None:
@@ -162,12 +173,13 @@ class Account:
         return mistake
 
     def after_backward(self, entry: Entry) -> None:
-        """A backward pass is over: has it reached this optimizer?"""
+        """A backward pass is over: see whether it has reached this optimizer."""
         if self._snapshot:
             received = [p for p, grad, version in self._snapshot if _has_changed(p, grad, version)]
             self._snapshot = []
             if self.attention:
                 self.attention -= 1
+                self._journal.disturb()
             if received:
                 self._sentinels = (ref(received[0]), ref(received[-1]))
                 for p in received:
@@ -176,8 +188,8 @@ class Account:
             return
         changed = 0
         for sentinel, before in zip(self._sentinels, self._before, strict=False):
-            p = sentinel()
-            if p is not None and not is_same(p, before):
+            parameter = sentinel()
+            if parameter is not None and not is_same(parameter, before):
                 changed += 1
         if changed == len(self._sentinels) and changed:
             self.deposit(entry)
@@ -190,6 +202,7 @@ class Account:
 
     def deposit(self, entry: Entry) -> None:
         """New gradients have been added."""
+        self._journal.note(self, Operation.DEPOSIT)
         self.fed += 1
         self.row, _ = self.row.backward
         self.deposits.append(entry)
@@ -220,10 +233,12 @@ class Account:
             optimizer = self.optimizer()
             if optimizer is not None and (row is CLEAN or row.state is State.SPENT) and self._is_given(optimizer, row):
                 self.row = FRESH
+                self._journal.disturb()
         return self.row.step[1]
 
     def after_step(self, entry: Entry) -> None:
         """The step is over."""
+        self._journal.note(self, Operation.STEP, entry.site)
         mistake = self.row.step[1]
         self.row = self.row.step[0]
         self.steps += 1
@@ -242,6 +257,7 @@ class Account:
 
     def other_step(self) -> None:
         """Another optimizer has stepped on the same backward pass."""
+        self._journal.note(self, Operation.OTHER_STEP)
         before = self.row
         self.row = before.other_step[0]
         if self.row is not before and self.deposits:
@@ -265,8 +281,14 @@ class Account:
         values = self.row.used or self.doubt is not None
         if values and there and not exact and self._trusted >= _TRUST and not _is_power_of_two(self.fed):
             return self.clear(self.doubt, seen=False)
-        if self.row.used and there and not any(is_zero(grad) for grad in grads if grad is not None) and self._is_edited():
+        if (
+            self.row.used
+            and there
+            and not any(is_zero(grad) for grad in grads if grad is not None)
+            and self._is_edited()
+        ):
             self.row = FRESH  # scaled or replaced by hand: what the author makes of it is the author's
+            self._journal.disturb()
             return None
         left = [p for p in parameters_of(optimizer) if p.grad is not None and not (values and is_zero(p.grad))]
         if not left:

@@ -31,13 +31,14 @@ class Movement:
         self._still: dict[int, tuple[ref[Tensor], int]] = {}
         self._looked: list[tuple[Tensor, float, int]] = []
 
-    def before(self, optimizer: Optimizer, step: int) -> None:
-        """Look at the parameters before a step, counted from 1, if it is one to look at."""
+    def before(self, optimizer: Optimizer, step: int) -> bool:
+        """Look at the parameters before a step, counted from 1, if it is one to look at. Whether it is."""
         is_sparse = step & (step - 1) == 0
         if is_sparse or self._still:
             chosen = [(p, rate) for p, rate in _fed(optimizer) if is_sparse or id(p) in self._still]
             sums = checksums([p for p, _ in chosen])
             self._looked = [(p, rate, total) for (p, rate), total in zip(chosen, sums, strict=True)]
+        return is_sparse or bool(self._still)
 
     def after(self) -> list[Tensor]:
         """The parameters that steps with gradients leave as they are, beyond doubt. Each is told once."""

@@ -110,7 +110,6 @@ class Sites:
         site = self._known.get(tuple(key))
         if site is None:
             site = self._new(kind, found, tuple(key))
-        site.visits += 1
         return site
 
     def frame_of(self, frame: FrameType) -> FrameType:

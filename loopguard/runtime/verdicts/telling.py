@@ -46,7 +46,7 @@ class History:
 
     accounts: dict[int, Account] = field(default_factory=dict)
     backwards: dict[Site, Entry] = field(default_factory=dict)
-    clears: dict[Site, ref[Optimizer] | ref[torch.nn.Module]] = field(default_factory=dict)
+    clears: dict[Site, ref[Optimizer | torch.nn.Module]] = field(default_factory=dict)
 
     def account(self, optimizer: object) -> Account | None:
         """The account of an optimizer, if it has one."""
