@@ -30,7 +30,7 @@ from loopguard.runtime.verdicts import closures, coverage, losses, stale_steps, 
 from loopguard.runtime.verdicts.empty_steps import empty
 from loopguard.runtime.verdicts.movement import unmoved
 from loopguard.runtime.verdicts.parted_ranks import parted
-from loopguard.runtime.verdicts.telling import History, Telling, Verdict
+from loopguard.runtime.verdicts.telling import History, Telling, Verdict, relation_of
 
 _STEPS: dict[Mistake, Verdict] = {
     Mistake.STALE_STEP: stale_steps.stale,
@@ -75,6 +75,7 @@ class Bookkeeper:
         self._graphs = losses.Graphs()
         self._reached = coverage.Reached()
         self._peers = Peers()
+        self._relations: dict[tuple[int, int], tuple[ref[Optimizer | torch.nn.Module] | None, Relation]] = {}
         self._closures: dict[int, closures.Evaluations] = {}
         self._late: list[Account] = []
         self._made = 0
@@ -97,11 +98,12 @@ class Bookkeeper:
         for seen in self._closures.values():
             seen.clears += 1
         for other in self.history.accounts.values():
-            if other is account:
+            relation = Relation.OTHER if other is account else self._relation(owner, other, entry.site)
+            if relation is Relation.OTHER:
                 continue
             if other.row is not CLEAN:
                 other.suspect(entry)
-            elif entry.site.visits < OFTEN and self._telling(other, entry, frame).relation(owner) is Relation.WHOLE:
+            elif relation is Relation.WHOLE:
                 other.last_clear = entry
         if account is not None:
             mistake = account.clear(entry)
@@ -118,7 +120,7 @@ class Bookkeeper:
         for seen in self._closures.values():
             seen.backwards += 1
         for account in list(self.history.accounts.values()):
-            mistake = account.before_backward()
+            mistake = account.before_backward(entry.site)
             if mistake is not None and account.last_clear is not None:
                 self._ask(mistake, account, account.last_clear, _never_applied, frame, entry.site)
         if entry.site.visits < OFTEN:
@@ -362,10 +364,19 @@ class Bookkeeper:
             if account.discards and not account.steps and len(self._late) < OFTEN:
                 self._late.append(account)
 
+    def _relation(self, owner: Optimizer | torch.nn.Module, account: Account, site: Site) -> Relation:
+        """What a clear of `owner` touches of what an account is about; worked out anew now and then."""
+        key = (id(owner), account.number)
+        known, relation = self._relations.get(key, (None, Relation.OTHER))
+        if known is None or known() is not owner or site.visits & (site.visits - 1) == 0:
+            relation = relation_of(owner, account)
+            self._relations[key] = (ref(owner), relation)
+        return relation
+
     def _happens(self, kind: Kind, subject: int, frame: FrameType) -> Entry:
         """An event: where it is, and in which iteration."""
         site = self._sites.at(kind, frame)
-        self._journal.happened(site, subject)
+        self._journal.happened(site, subject, self._sites.depth)
         return self._now.enter(site, subject)
 
 

@@ -71,7 +71,9 @@ class Cruise:
         # What is cruised: the cycle, and for each of its places the id of who is due, in the list of what is due.
         self._cycle: list[Play] = []
         self._iterations = 0
-        self._owners: list[ref[Any] | None] = []
+        self._owners: list[ref[Any]] = []
+        self._whence: list[tuple[int, int, int] | None] = []
+        self._marks: list[Callable[[], None]] = []
         self._at = self._last = 0
         self._cycles = self._left = 0
         self._next = _NOWHERE
@@ -82,7 +84,7 @@ class Cruise:
     def cleared(self, owner: Optimizer | torch.nn.Module) -> None:
         """Gradients have been cleared."""
         at = self._at
-        if self._clears[at] == id(owner):
+        if self._clears[at] == id(owner) and self._is_at(at):
             self._at = self._next[at]
             return
         self._hear(Act.CLEAR, owner, lambda: self._bookkeeper.clear(owner, sys._getframe(4)))
@@ -90,7 +92,7 @@ class Cruise:
     def backward_begins(self, roots: Sequence[Any]) -> None:
         """Gradients are about to be computed."""
         at = self._at
-        if self._backwards[at] and getattr(roots[0], "requires_grad", True):
+        if self._backwards[at] and self._is_at(at) and getattr(roots[0], "requires_grad", True):
             self._at = self._next[at]
             return
         try:
@@ -110,7 +112,7 @@ class Cruise:
     def step_begins(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Callable[[], Any] | None:
         """An optimizer is about to step. Returns the closure that it is to be given."""
         at = self._at
-        if self._steps[at] == id(optimizer) and closure is None:
+        if self._steps[at] == id(optimizer) and closure is None and self._is_at(at):
             self._at = self._next[at]
             return None
         given = closure
@@ -130,6 +132,7 @@ class Cruise:
         """An optimizer has stepped. Cycles end here."""
         at = self._at
         if self._step_ends[at] == id(optimizer):
+            self._marks[at]()
             self._at = self._next[at]
             if at == self._last:
                 self._left -= 1
@@ -182,6 +185,18 @@ class Cruise:
         except Exception as error:
             self._fail(error)
         return None
+
+    def _is_at(self, at: int) -> bool:
+        """Whether an event of the user's comes from the line that it is due from."""
+        whence = self._whence[at]
+        if whence is None:
+            return True  # a part of another event
+        depth, code, offset = whence
+        try:
+            frame = sys._getframe(depth)
+        except ValueError:  # the stack is not even that deep
+            return False
+        return id(frame.f_code) == code and frame.f_lasti == offset
 
     # Learning.
 
@@ -239,6 +254,7 @@ class Cruise:
             or self._progress.depth
             or self._progress.stepping
             or any(account.attention for account in involved)
+            or any(play.depth < 0 for play in cycle)
             or any(account.steps < OFTEN for account in stepped)
         ):
             return
@@ -248,6 +264,8 @@ class Cruise:
         self._iterations = cycle[-1].iteration - self._log[-1 - self._period].iteration
         self._cycles = self._left = min(_LASTING, lasting)
         self._learn_anew()
+        self._whence = [_whence(play) for play in cycle]
+        self._marks = [_nothing if play.account is None else play.account.mark for play in cycle]
         self._at, self._last = 0, len(cycle) - 1
         self._next = [*range(1, len(cycle)), 0]
         due = [(play.act, id(play.owner()) if play.owner is not None else 1) for play in cycle]
@@ -303,6 +321,18 @@ class Cruise:
         if self._is_on:
             self.stop()
             self._failed(error)
+
+
+def _nothing() -> None:
+    """Nobody has stepped whose gradients are to be marked."""
+
+
+def _whence(play: Play) -> tuple[int, int, int] | None:
+    """Where an event comes from: how far up the stack from `_is_at`, and from which instruction of which code."""
+    if play.site is None:
+        return None
+    code, offset = play.site.calls[0]
+    return 3 + play.depth, id(code), offset
 
 
 def _until_moment(steps: int) -> int:

@@ -40,7 +40,7 @@ Done = tuple["Account", Operation, "Site | None"]
 class Play:
     """One event as it went: who did what, where it was counted, and what it did to which accounts."""
 
-    __slots__ = ("account", "act", "done", "iteration", "owner", "site", "subject")
+    __slots__ = ("account", "act", "depth", "done", "iteration", "owner", "site", "subject")
 
     def __init__(self, act: Act, owner: Any) -> None:
         self.act = act
@@ -48,6 +48,7 @@ class Play:
         self.account: Account | None = None
         self.site: Site | None = None
         self.subject = 0
+        self.depth = 0
         self.iteration = 0
         self.done: list[Done] = []
 
@@ -77,10 +78,10 @@ class Journal:
         """Take down nothing."""
         self.play = None
 
-    def happened(self, site: Site, subject: int) -> None:
-        """The event was counted at a site."""
+    def happened(self, site: Site, subject: int, depth: int) -> None:
+        """The event was counted at a site, whose frame is so many frames up from where the hook was called."""
         if self.play is not None:
-            self.play.site, self.play.subject = site, subject
+            self.play.site, self.play.subject, self.play.depth = site, subject, depth
 
     def note(self, account: Account, operation: Operation, site: Site | None = None) -> None:
         """Something was done to an account."""

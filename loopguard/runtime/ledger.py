@@ -2,8 +2,8 @@
 
 An account goes through the gradient lifecycle (`loopguard.lifecycles.gradient`) by what is observed: own clears and
 steps are told by hooks, and whether a backward pass has reached the optimizer, or something else has cleared its
-gradients, is seen at the gradients themselves. In the steady state two *sentinels*, parameters that are known to
-receive gradients, stand for all. All parameters are looked at in the first iterations, when the sentinels disagree,
+gradients, is seen at the gradients themselves. In the steady state two *sentinels* for each backward pass that is
+written, parameters that are known to receive gradients from it, stand for all. All parameters are looked at in the first iterations, when the sentinels disagree,
 when something is off, and always in a full ledger.
 """
 
@@ -28,6 +28,9 @@ _ATTENTION = 4
 
 _TRUST = 3
 """How often gradients that looked uncleared must turn out to be zero until that is taken for the loop's way."""
+
+_HABIT = 16
+"""How often used gradients must still be there at the same point of the loop until that is taken for its way."""
 
 _KEPT = 32
 """How many deposits are remembered one by one."""
@@ -115,6 +118,8 @@ class Account:
         self.contents: dict[int, tuple[Entry, ...]] = {}
         self._journal = journal
         self._trusted = 0
+        self._habits: dict[tuple[Site, Site | None] | None, int] = {}
+        self._fed_from: dict[Site, Sequence[ref[Tensor]]] = {}
         self._sentinels: Sequence[ref[Tensor]] = ()
         self._before: list[Stamp] = []
         self._snapshot: list[tuple[Tensor, Tensor | None, int]] = []
@@ -156,20 +161,21 @@ class Account:
         self.doubt = entry
         self._journal.note(self, Operation.DOUBT)
 
-    def before_backward(self) -> Mistake | None:
+    def before_backward(self, site: Site) -> Mistake | None:
         """A backward pass is about to begin: see whether anything was cleared unseen, and what is there now."""
         mistake = None
         optimizer = self.optimizer()
         if optimizer is None:
             return None
         if self.row is not CLEAN:
-            mistake = self._settle(optimizer)
-        if self.full or self.attention:
+            mistake = self._settle(optimizer, site)
+        known = self._fed_from.get(site)
+        if self.full or self.attention or known is None or _is_power_of_two(site.visits):
             self._snapshot = [
                 (p, p.grad, -1 if p.grad is None else version_of(p.grad)) for p in parameters_of(optimizer)
             ]
         else:
-            self._before = [stamp(p) for s in self._sentinels if (p := s()) is not None]
+            self._before = [stamp(p) for s in known if (p := s()) is not None]
         return mistake
 
     def after_backward(self, entry: Entry) -> None:
@@ -180,25 +186,24 @@ class Account:
             if self.attention:
                 self.attention -= 1
                 self._journal.disturb()
+            self._fed_from[entry.site] = (ref(received[0]), ref(received[-1])) if received else ()
             if received:
-                self._sentinels = (ref(received[0]), ref(received[-1]))
+                self._sentinels = self._fed_from[entry.site]
                 for p in received:
                     self.contents[id(p)] = (*self.contents.get(id(p), ())[-_KEPT:], entry)
                 self.deposit(entry)
             return
         changed = 0
-        for sentinel, before in zip(self._sentinels, self._before, strict=False):
+        known = self._fed_from.get(entry.site, ())
+        for sentinel, before in zip(known, self._before, strict=False):
             parameter = sentinel()
             if parameter is not None and not is_same(parameter, before):
                 changed += 1
-        if changed == len(self._sentinels) and changed:
+        if changed:
+            self._sentinels = known
             self.deposit(entry)
-        elif changed:
-            # The sentinels disagree: the loop does something new.
-            self.attention = _ATTENTION
-            self.deposit(entry)
-        elif _is_power_of_two(entry.site.visits):
-            self.attention = 1
+            if changed < len(known):
+                self.attention = _ATTENTION  # the sentinels disagree: the loop does something new
 
     def deposit(self, entry: Entry) -> None:
         """New gradients have been added."""
@@ -236,8 +241,8 @@ class Account:
                 self._journal.disturb()
         return self.row.step[1]
 
-    def after_step(self, entry: Entry) -> None:
-        """The step is over."""
+    def after_step(self, entry: Entry, *, marked: bool = False) -> None:
+        """The step is over. `marked`: what it has left was marked at once."""
         self._journal.note(self, Operation.STEP, entry.site)
         mistake = self.row.step[1]
         self.row = self.row.step[0]
@@ -253,6 +258,11 @@ class Account:
             self.discarded = 0
         self.last_step = entry
         self.foreign = None
+        if not marked:
+            self.mark()
+
+    def mark(self) -> None:
+        """Remember what a step has left, to see whether it is edited by hand."""
         self._stamp = self._stamp_now()
 
     def other_step(self) -> None:
@@ -269,8 +279,11 @@ class Account:
         p = self._sentinels[0]() if self._sentinels else None
         return None if p is None else stamp(p)
 
-    def _settle(self, optimizer: Optimizer) -> Mistake | None:
-        """Find out whether the gradients that are thought to be there have been cleared in the meantime."""
+    def _settle(self, optimizer: Optimizer, site: Site | None = None) -> Mistake | None:
+        """Find out whether the gradients that are thought to be there have been cleared in the meantime.
+
+        `site` is where a backward pass is about to add to them.
+        """
         grads = [p.grad for s in self._sentinels if (p := s()) is not None]
         there = sum(grad is not None for grad in grads)
         exact = self.full or self.attention > 0
@@ -278,6 +291,9 @@ class Account:
             return self.clear(self.doubt, seen=False)
         if there == len(grads) and not exact and not self.row.used and self.doubt is None:
             return None  # accumulating
+        point = (self.last_step.site, site) if self.last_step is not None and self.doubt is None else None
+        if self.row.used and there and not exact and self._is_habit(point):
+            return None
         values = self.row.used or self.doubt is not None
         if values and there and not exact and self._trusted >= _TRUST and not _is_power_of_two(self.fed):
             return self.clear(self.doubt, seen=False)
@@ -299,9 +315,18 @@ class Account:
         kept = {id(p) for p in left}
         self.contents = {key: made for key, made in self.contents.items() if key in kept}
         if self.row.used:
+            self._habits[point] = self._habits.get(point, 0) + 1
             self.attention = max(self.attention, 1)
             self.leftover = [ref(p) for p in left]
         return None
+
+    def _is_habit(self, point: tuple[Site, Site | None] | None) -> bool:
+        """Whether used gradients have often been left at a point, so that they need not be looked at each time."""
+        times = self._habits.get(point, 0)
+        if point is None or point[1] is None or times < _HABIT:
+            return False
+        self._habits[point] = times + 1
+        return not _is_power_of_two(times)
 
     def _is_edited(self) -> bool:
         """Whether gradients were written to since the last step used them."""

@@ -79,6 +79,6 @@ class Progress:
             elif operation is Operation.DEPOSIT and self.backward is not None:
                 account.deposit(self.backward)
             elif operation is Operation.STEP and (step := entry or account.stepping) is not None:
-                account.after_step(step)
+                account.after_step(step, marked=True)
             elif operation is Operation.OTHER_STEP:
                 account.other_step()

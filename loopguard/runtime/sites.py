@@ -85,11 +85,13 @@ class Sites:
         # Code objects are compared by their content, which takes long; held here, their ids stay theirs.
         self._held: list[CodeType] = []
         self.all: list[Site] = []
+        self.depth = 0
 
     def at(self, kind: Kind, frame: FrameType) -> Site:
-        """The site of an event of `kind` that `frame` has led to."""
+        """The site of an event of `kind` that `frame` has led to, `depth` frames up; -1 if that is not the user's."""
         found: FrameType | None = frame
         kinds = self._kinds
+        self.depth = 0
         while found is not None:
             code = found.f_code
             sort = kinds.get(id(code))
@@ -98,8 +100,10 @@ class Sites:
             if sort == _USER:
                 break
             found = found.f_back
+            self.depth += 1
         else:
             found = self._outside(frame)
+            self.depth = -1
         key = [id(kind)]
         up: FrameType | None = found
         for _ in range(_DEPTH):

@@ -89,18 +89,7 @@ class Telling:
 
     def relation(self, owner: object) -> Relation:
         """What a clear of `owner` touches of the optimizer's parameters."""
-        if owner is self.account.optimizer():
-            return Relation.WHOLE
-        if isinstance(owner, Optimizer):
-            cleared = {id(p) for p in parameters_of(owner)}
-        elif isinstance(owner, torch.nn.Module):
-            cleared = {id(p) for p in owner.parameters()}
-        else:
-            return Relation.UNKNOWN
-        held = {id(p) for p in self.parameters if p.requires_grad}
-        if held <= cleared:
-            return Relation.WHOLE
-        return Relation.PART if held & cleared else Relation.OTHER
+        return relation_of(owner, self.account)
 
     def clearings(self, loop: Loop | None) -> list[Clearing]:
         """The clears that have run, and those written in `loop` that have not."""
@@ -195,6 +184,23 @@ class Telling:
             tuple(dict.fromkeys(entry.iteration for entry in deposits)),
             self.names(parameters) if parameters else (),
         )
+
+
+def relation_of(owner: object, account: Account) -> Relation:
+    """What a clear of `owner` touches of the parameters that an account is about."""
+    optimizer = account.optimizer()
+    if owner is optimizer:
+        return Relation.WHOLE
+    if isinstance(owner, Optimizer):
+        cleared = {id(p) for p in parameters_of(owner)}
+    elif isinstance(owner, torch.nn.Module):
+        cleared = {id(p) for p in owner.parameters()}
+    else:
+        return Relation.UNKNOWN
+    held = set() if optimizer is None else {id(p) for p in parameters_of(optimizer) if p.requires_grad}
+    if held <= cleared:
+        return Relation.WHOLE
+    return Relation.PART if held & cleared else Relation.OTHER
 
 
 Verdict = Callable[[Telling], Case | None]
