@@ -23,6 +23,7 @@ from loopguard.runtime.docket import OFTEN, Docket
 from loopguard.runtime.gradients import leaves_of
 from loopguard.runtime.journal import Journal
 from loopguard.runtime.ledger import CLEAN, Account, Entry
+from loopguard.runtime.names import optimizers_alive
 from loopguard.runtime.peers import Peers
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Site, Sites
@@ -115,6 +116,9 @@ class Bookkeeper:
         self._now.depth += 1
         if self._now.depth > 1:
             return  # reentrant: a part of the pass that is going on
+        if not self.history.accounts and self._only is None and not self.history.backwards:
+            for optimizer in optimizers_alive():
+                self.account(optimizer)  # made before anybody listened
         entry = self._now.backward = self._happens(Kind.BACKWARD, 0, frame)
         self.history.backwards.setdefault(entry.site, entry)
         for seen in self._closures.values():

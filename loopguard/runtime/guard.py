@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ContextDecorator
-from types import TracebackType
+from functools import partial
+from types import FrameType, TracebackType
 from typing import Literal, TypeVar
 from weakref import WeakKeyDictionary, finalize
 
 from torch.optim.optimizer import Optimizer
 
 from loopguard.errors import UsageError
-from loopguard.runtime.policies import policy
+from loopguard.runtime.docket import Record
+from loopguard.runtime.policies import OnFinding, policy
 from loopguard.runtime.watch import Watch
 
-OnFinding = Literal["warn", "raise", "debug", "collect"]
 Ledger = Literal["auto", "full"]
 
 _Optimizer = TypeVar("_Optimizer", bound=Optimizer)
@@ -39,24 +40,16 @@ class Guard(ContextDecorator):
         extend_select: Sequence[str] = (),
         ignore: Sequence[str] = (),
     ) -> None:
+        policy(on_finding)  # what is wrong with it shall be told here
         if ledger not in ("auto", "full"):
             raise UsageError(f"`ledger` is auto or full, not `{ledger}`")
-        self._tell = policy(on_finding)
-        self._ledger: Ledger = ledger
-        self._once = on_finding == "warn"
-        self._rules: tuple[Sequence[str], Sequence[str], Sequence[str]] = (select, extend_select, ignore)
+        self._new = partial(
+            new_watch, on_finding, ledger=ledger, select=select, extend_select=extend_select, ignore=ignore
+        )
         self._watches: list[Watch] = []
 
     def __enter__(self) -> Watch:
-        select, extend_select, ignore = self._rules
-        watch = Watch(
-            self._tell,
-            ledger=self._ledger,
-            select=select,
-            extend_select=extend_select,
-            ignore=ignore,
-            once=self._once,
-        )
+        watch = self._new()
         self._watches.append(watch)
         watch.start()
         return watch
@@ -88,8 +81,34 @@ def wrap(optimizer: _Optimizer, *, on_finding: OnFinding = "warn", ledger: Ledge
     So it is still an instance of its class, can be pickled, and is accepted wherever it was before.
     """
     if optimizer not in _wrapped:
-        watch = Watch(policy(on_finding), ledger=ledger, only=[optimizer])
-        _wrapped[optimizer] = watch
+        watch = _wrapped[optimizer] = new_watch(on_finding, ledger=ledger, only=[optimizer])
         watch.start()
         finalize(optimizer, watch.stop)
     return optimizer
+
+
+def new_watch(
+    on_finding: OnFinding,
+    *,
+    ledger: Ledger,
+    select: Sequence[str] = (),
+    extend_select: Sequence[str] = (),
+    ignore: Sequence[str] = (),
+    only: Sequence[Optimizer] | None = None,
+) -> Watch:
+    """A watch that does with its findings what a policy says. Warnings are printed by one of several ranks."""
+    act = policy(on_finding)
+
+    def tell(record: Record, frame: FrameType | None) -> None:
+        act(watch, record, frame)
+
+    watch = Watch(
+        tell,
+        ledger=ledger,
+        select=select,
+        extend_select=extend_select,
+        ignore=ignore,
+        only=only,
+        once=on_finding == "warn",
+    )
+    return watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.check import Checker
 from loopguard.config import Options
@@ -26,12 +27,18 @@ class Judge:
             extend_select=tuple(extend_select),
             ignore=tuple(ignore),
         )
-        self._checker = Checker(Resolver(options))
+        self._resolver = Resolver(options)
+        self._checker = Checker(self._resolver)
         self._checker.validate()
 
     def name(self, case: Case) -> Finding | None:
         """The finding of a case; None if the rule is off for its file, or a comment hides it."""
         return self._checker.name(case)
+
+    def url(self, code: str) -> str | None:
+        """Where one can read more about a rule."""
+        entries = (catalogue.load(settings.rule_folders).get(code) for settings in self._resolver.all())
+        return next((entry.url for entry in entries if entry), None)
 
     def source(self, path: str) -> Source | None:
         """The source that is shown as `path`."""

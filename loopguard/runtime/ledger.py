@@ -3,8 +3,8 @@
 An account goes through the gradient lifecycle (`loopguard.lifecycles.gradient`) by what is observed: own clears and
 steps are told by hooks, and whether a backward pass has reached the optimizer, or something else has cleared its
 gradients, is seen at the gradients themselves. In the steady state two *sentinels* for each backward pass that is
-written, parameters that are known to receive gradients from it, stand for all. All parameters are looked at in the first iterations, when the sentinels disagree,
-when something is off, and always in a full ledger.
+written, parameters that are known to receive gradients from it, stand for all. All parameters are looked at in the
+first iterations, when the sentinels disagree, when something is off, and always in a full ledger.
 """
 
 from __future__ import annotations

@@ -6,10 +6,13 @@ import ast
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.optim.optimizer import Optimizer
+
+_Kind = TypeVar("_Kind")
 
 _FEW = 64
 """Containers larger than this are not searched."""
@@ -60,9 +63,10 @@ def resolve(expression: ast.expr, frames: Iterable[FrameType]) -> Any:
                 return attributes[expression.attr]
     if isinstance(expression, ast.Subscript) and isinstance(expression.slice, ast.Constant):
         owner = resolve(expression.value, frames)
+        key: Any = expression.slice.value
         if isinstance(owner, dict | list | tuple | torch.nn.ModuleList | torch.nn.Sequential | torch.nn.ModuleDict):
             try:
-                return owner[expression.slice.value]
+                return owner[key]
             except (LookupError, TypeError):
                 return None
     return None
@@ -83,7 +87,17 @@ def modules_in(frames: Iterable[FrameType]) -> Iterator[tuple[str, torch.nn.Modu
 
 def modules_alive() -> list[torch.nn.Module]:
     """All modules of the process. Takes a tenth of a second."""
-    return [item for item in gc.get_objects() if isinstance(item, torch.nn.Module)]
+    return _alive(torch.nn.Module)
+
+
+def optimizers_alive() -> list[Optimizer]:
+    """All optimizers of the process. Takes a tenth of a second."""
+    return _alive(Optimizer)
+
+
+def _alive(kind: type[_Kind]) -> list[_Kind]:
+    # By their type: proxies and lazy objects may do anything when they are asked for their class.
+    return [item for item in gc.get_objects() if issubclass(type(item), kind)]
 
 
 def parameter_names(parameters: Sequence[Tensor], frames: Sequence[FrameType]) -> tuple[str, ...]:

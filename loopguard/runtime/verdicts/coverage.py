@@ -29,7 +29,9 @@ class Reached:
         """Remember the parameters among the leaves of a graph."""
         known = {id(p) for held, _ in self.parameters if (p := held()) is not None}
         self.parameters += [
-            (ref(leaf), leaf._version) for leaf in leaves if isinstance(leaf, torch.nn.Parameter) and id(leaf) not in known
+            (ref(leaf), leaf._version)
+            for leaf in leaves
+            if isinstance(leaf, torch.nn.Parameter) and id(leaf) not in known
         ]
 
 
@@ -74,7 +76,12 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
         if not unfed:
             return case(Mistake.UNCOVERED, free)
         return case(Mistake.UNFED, held)
-    if unfed and held and reached.parameters and not any(other.fed for other in telling.history.accounts.values() if other is not account):
+    if (
+        unfed
+        and held
+        and reached.parameters
+        and not any(other.fed for other in telling.history.accounts.values() if other is not account)
+    ):
         return case(Mistake.UNFED, held)
     return None
 

@@ -89,7 +89,9 @@ def _unfed(telling: Telling, clear: Entry, loop: Loop) -> Case | None:
                 facts = {"order": "backward after loop", "backward": program.node_text(behind[0])}
                 return telling.case(Mistake.EMPTY_STEP, at, trail, loop, facts, telling.related((), loop))
             break
-    if any(site.kind is Kind.BACKWARD and loop in site.loops for site in telling.history.backwards) and _is_odd(telling):
+    if any(site.kind is Kind.BACKWARD and loop in site.loops for site in telling.history.backwards) and _is_odd(
+        telling
+    ):
         return None
     return telling.case(Mistake.EMPTY_STEP, at, trail, loop, {"order": "no backward"}, telling.related((), loop))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections import deque
 from collections.abc import Sequence
+from types import CodeType
 from typing import Any
 from weakref import ref
 
@@ -74,7 +75,8 @@ def number_of(error: BaseException, sites: Sites) -> Case | None:
     """The case of `backward()` called on a number, which Python itself refuses."""
     if not isinstance(error, AttributeError) or error.name != "backward" or not isinstance(error.obj, int | float):
         return None
-    trace, calls = error.__traceback__, []
+    trace = error.__traceback__
+    calls: list[tuple[CodeType, int]] = []
     while trace is not None:
         if sites.is_users(trace.tb_frame.f_code):
             calls.insert(0, (trace.tb_frame.f_code, trace.tb_lasti))

@@ -32,7 +32,9 @@ def stale(telling: Telling) -> Case | None:
         if first.iteration == at.iteration and first.site is not at.site:
             facts["path"] = "it is the second step of an iteration"
         else:
-            ungated = next((step for step in (at, first) if window_of(step.site.program, step.site.row, loop) is None), None)
+            ungated = next(
+                (step for step in (at, first) if window_of(step.site.program, step.site.row, loop) is None), None
+            )
             gates = [item.window for item in inside]
             if ungated is not None and all(gate is not None for gate in gates) and gates[0] is not None:
                 facts = {"window": gates[0].text, "size": gates[0].size}
@@ -70,7 +72,11 @@ def _wrong_target(telling: Telling, clearings: list[Clearing], loop: Loop | None
         if any(loop is not None and loop in site.loops for site in account.step_sites)
     ]
     held = {
-        id(p) for account in stepped if (o := account.optimizer()) is not None for g in o.param_groups for p in g["params"]
+        id(p)
+        for account in stepped
+        if (o := account.optimizer()) is not None
+        for g in o.param_groups
+        for p in g["params"]
     }
     for item in clearings:
         if loop is None or loop not in item.loops:

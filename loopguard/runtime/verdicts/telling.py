@@ -219,8 +219,8 @@ def common_loop(sites: Sequence[Site]) -> Loop | None:
 
 def window_of(program: Program, row: int, loop: Loop | None) -> Gate | None:
     """The gate around a row that opens once in so many iterations of a loop: not `i % 100`, as for a log line."""
-    for gate in program.gates(row, loop) if loop is not None else ():
-        if gate.truth and gate.counts(loop) and not gate.size.isdecimal():
+    for gate in program.gates(row, loop):
+        if loop is not None and gate.truth and gate.counts(loop) and not gate.size.isdecimal():
             return gate
     return None
 
