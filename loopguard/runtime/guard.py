@@ -13,9 +13,10 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.errors import UsageError
 from loopguard.runtime.docket import Record
-from loopguard.runtime.policies import OnFinding, policy
+from loopguard.runtime.policies import policy
 from loopguard.runtime.watch import Watch
 
+OnFinding = Literal["warn", "raise", "debug", "collect"]
 Ledger = Literal["auto", "full"]
 
 _Optimizer = TypeVar("_Optimizer", bound=Optimizer)
