@@ -34,9 +34,24 @@ def policy(name: str) -> Policy:
 
 def show(watch: Watch, finding: Finding) -> None:
     """Print a finding as `loopguard check` would, on stderr."""
-    context = Context(choose("auto", sys.stderr.isatty(), os.environ), watch.sources, watch.url)
-    sys.stdout.flush()
-    print("\n".join(render("full", [finding], context)), file=sys.stderr)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    context = Context(choose("auto", terminal, os.environ), watch.sources, watch.url)
+    say("\n".join(render("full", [finding], context)))
+
+
+def say(text: str) -> None:
+    """Print on stderr, in the right place among what the program prints.
+
+    Where nobody reads it any more nothing is printed: that is no reason to stop watching, let alone training.
+    """
+    if sys.stderr is None:
+        return
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        print(text, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # the reader is gone, or the stream is closed
+        return
 
 
 def _warn(watch: Watch, record: Record, frame: FrameType | None) -> None:
@@ -53,8 +68,8 @@ def _raise(watch: Watch, record: Record, frame: FrameType | None) -> None:
 def _debug(watch: Watch, record: Record, frame: FrameType | None) -> None:
     show(watch, record.finding)
     if frame is not None:
-        hint = f" (again: `{debugger.COMMAND}`)" if debugger.knows_ledger() else ""
-        print(f"the ledger{hint}:\n{watch.ledger_text()}\n", file=sys.stderr)
+        hint = f" (type `{debugger.COMMAND}` to see it again)" if debugger.knows_ledger() else ""
+        say(f"the ledger{hint}:\n{watch.ledger_text()}\n")
         debugger.stop(frame, watch.ledger_text)
 
 
