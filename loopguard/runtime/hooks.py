@@ -11,10 +11,12 @@ in the meantime, theirs stays, and ours below it passes calls through.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed
@@ -23,6 +25,10 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
+
+import loopguard
+
+_Answer = TypeVar("_Answer")
 
 
 class Listener(Protocol):
@@ -59,9 +65,18 @@ class Listener(Protocol):
         """It has, or has failed."""
 
 
+_HERE = f"{Path(loopguard.__file__).parent}/"
+
 _listeners: tuple[Listener, ...] = ()
 _undo: list[Callable[[], None]] = []
 _lock = threading.RLock()
+
+
+def _keep_compiler_out() -> None:
+    """Have Dynamo, once it is there, neither compile nor inline what is called from a compiled function in here."""
+    rules = sys.modules.get("torch._dynamo.trace_rules")
+    if rules is not None and _HERE not in rules.SKIP_DIRS:
+        rules.add("loopguard")
 
 
 def _be_silent() -> None:
@@ -82,6 +97,7 @@ def listen(listener: Listener) -> None:
             _listeners = (*_listeners, listener)
         if not _undo:
             _install()
+            _keep_compiler_out()
 
 
 def forget(listener: Listener) -> None:
@@ -110,9 +126,7 @@ def _install() -> None:
 
 def _patch(owner: Any, name: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     original = vars(owner)[name]
-    replacement = wraps(original)(watch(original))
-    # Dynamo reads this mark: it calls such a function as it is, and never looks inside.
-    replacement._torchdynamo_disable = True  # type: ignore[attr-defined]
+    replacement = _not_compiled(wraps(original)(watch(original)))
     setattr(owner, name, replacement)
 
     def undo() -> None:
@@ -120,6 +134,12 @@ def _patch(owner: Any, name: str, watch: Callable[[Callable[..., Any]], Callable
             setattr(owner, name, original)
 
     _undo.append(undo)
+
+
+def _not_compiled(function: Callable[..., _Answer]) -> Callable[..., _Answer]:
+    """Mark a function for Dynamo, which calls it as it is and never looks inside."""
+    function._torchdynamo_disable = True  # type: ignore[attr-defined]
+    return function
 
 
 def _watch_backward(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -156,6 +176,7 @@ def _watch_clearing(original: Callable[..., Any]) -> Callable[..., Any]:
 def _watch_making(original: Callable[..., Any]) -> Callable[..., Any]:
     def make(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
+        _keep_compiler_out()  # the first optimizer imports the compiler
         for listener in _listeners:
             listener.made(self)
 
@@ -198,6 +219,7 @@ def _watch_scaled_step(original: Callable[..., Any]) -> Callable[..., Any]:
     return step
 
 
+@_not_compiled
 def _before_step(
     optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
@@ -213,6 +235,7 @@ def _before_step(
     return args, {**kwargs, "closure": given}
 
 
+@_not_compiled
 def _after_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     for listener in _listeners:
         listener.step_ends(optimizer)
