@@ -80,15 +80,18 @@ for epoch in range(num_epochs):
         criterion(model(inputs), targets).backward()
         optimizer.step()  # expect: LG803
 """,
-        # The model is moved into a copy that is trained in its place.
+        # Loading with `assign=True` puts new parameters in the place of those that the optimizer took.
         """\
-import copy
+import io
 
 
 class Trainer:
     def __init__(self, model):
+        self.model = model
         self.optimizer = torch.optim.AdamW(model.parameters())
-        self.model = copy.deepcopy(model)
+
+    def resume(self, checkpoint):
+        self.model.load_state_dict(torch.load(checkpoint), assign=True)
 
     def fit(self, loader):
         for inputs, targets in loader:
@@ -97,7 +100,12 @@ class Trainer:
             self.optimizer.step()  # expect: LG803
 
 
-Trainer(model).fit(loader)
+checkpoint = io.BytesIO()
+torch.save(model.state_dict(), checkpoint)
+checkpoint.seek(0)
+trainer = Trainer(model)
+trainer.resume(checkpoint)
+trainer.fit(loader)
 """,
         # The step writes into copies: a transposed weight has to be copied to be flat.
         """\
