@@ -10,8 +10,11 @@ import ast
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from examples import marks
+
+Ledger = Literal["auto", "full"]
 
 Findings = list[tuple[int, str]]
 """Sorted: (row, code) for each."""
@@ -39,11 +42,11 @@ def load(file: Path) -> ModuleType:
     return module
 
 
-def found(program: ModuleType, name: str) -> Findings:
+def found(program: ModuleType, name: str, ledger: Ledger = "auto") -> Findings:
     """What the guard finds in one scenario of a loaded program."""
     from loopguard.runtime.guard import guard
 
-    with guard(on_finding="collect") as watch:
+    with guard(on_finding="collect", ledger=ledger) as watch:
         getattr(program, name)()
     assert watch.failed is None, repr(watch.failed)
     assert all(Path(finding.place.path).name == Path(str(program.__file__)).name for finding in watch.findings)
