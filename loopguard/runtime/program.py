@@ -75,6 +75,7 @@ class Program:
         self.filename = filename
         self.path = shown(Path(filename)) if not filename.startswith("<") else filename
         self.lines = linecache.getlines(filename)
+        self._ways: dict[int, tuple[Scope, list[ast.stmt]]] = {}
 
     @cached_property
     def tree(self) -> ast.Module:
@@ -113,20 +114,16 @@ class Program:
 
     def scope(self, row: int) -> Scope:
         """The innermost function that holds a row, or the module."""
-        found: Scope = self.tree
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and _holds(node, row):
-                found = node
-        return found
+        return self._way(row)[0]
 
     def loops(self, row: int) -> list[Loop]:
         """The loops around a row within its function, outermost first."""
-        return [self._loops[node] for node in self._around(row) if node in self._loops and row in self._loops[node]]
+        return [self._loops[node] for node in self._way(row)[1] if node in self._loops and row in self._loops[node]]
 
     def gates(self, row: int, within: Loop | None = None) -> list[Gate]:
         """The conditions around a row, those inside of a loop if it is given, outermost first."""
         found = []
-        for node in self._around(row):
+        for node in self._way(row)[1]:
             if isinstance(node, ast.If) and (within is None or node.lineno in within):
                 truth = node.body[0].lineno <= row <= (node.body[-1].end_lineno or 0)
                 if truth or row > (node.body[-1].end_lineno or 0):
@@ -136,7 +133,7 @@ class Program:
 
     def contexts(self, row: int, within: Loop) -> Iterator[str]:
         """The texts of the `with` items around a row inside of a loop."""
-        for node in self._around(row):
+        for node in self._way(row)[1]:
             if isinstance(node, ast.With | ast.AsyncWith) and node.lineno in within:
                 yield from (self.node_text(item.context_expr) for item in node.items)
 
@@ -157,16 +154,20 @@ class Program:
         ]
         return values[0] if len(values) == 1 and isinstance(values[0], ast.Compare | ast.BinOp | ast.BoolOp) else test
 
-    def _around(self, row: int) -> list[ast.AST]:
-        """The statements around a row within its function, outermost first."""
-        found: list[ast.AST] = []
-        node: ast.AST | None = self.scope(row)
-        while node is not None:
-            inner = (child for child in _statements(node) if _holds(child, row))
-            node = next(inner, None)
-            if node is not None and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                found.append(node)
-        return found
+    def _way(self, row: int) -> tuple[Scope, list[ast.stmt]]:
+        """The innermost function that holds a row, and the statements around the row within it, outermost first."""
+        if row not in self._ways:
+            scope: Scope = self.tree
+            around: list[ast.stmt] = []
+            node: ast.stmt | None = next((child for child in _statements(self.tree) if _holds(child, row)), None)
+            while node is not None:
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    scope, around = node, []
+                elif not isinstance(node, ast.ClassDef):
+                    around.append(node)
+                node = next((child for child in _statements(node) if _holds(child, row)), None)
+            self._ways[row] = scope, around
+        return self._ways[row]
 
     def _header(self, node: ast.For | ast.AsyncFor | ast.While) -> str:
         if isinstance(node, ast.While):
