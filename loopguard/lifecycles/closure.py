@@ -5,7 +5,11 @@ https://docs.pytorch.org/docs/stable/optim.html#optimizer-step-closure
 
 from __future__ import annotations
 
+import re
 from enum import Enum
+
+USES_GRADIENTS = re.compile(r"\.grad\b|\bgrad\(|autograd")
+"""What a closure's text shows that computes, reads or sets gradients by other means than `backward`."""
 
 
 class Mistake(Enum):

@@ -71,11 +71,15 @@ class Entry:
 
 @dataclass(slots=True)
 class Window:
-    """What one step has used: the deposits, and the clears since the step before it that threw some away."""
+    """What one step has used: the deposits, and the clears since the step before it that threw some away.
+
+    `fresh`: no step had used them before.
+    """
 
     step: Entry
     deposits: tuple[Entry, ...]
     discards: int
+    fresh: bool
 
 
 @dataclass(slots=True)
@@ -119,7 +123,7 @@ class Account:
         self._journal = journal
         self._trusted = 0
         self._habits: dict[tuple[Site, Site | None] | None, int] = {}
-        self._fed_from: dict[Site, Sequence[ref[Tensor]]] = {}
+        self.fed_from: dict[Site, Sequence[ref[Tensor]]] = {}
         self._sentinels: Sequence[ref[Tensor]] = ()
         self._before: list[Stamp] = []
         self._snapshot: list[tuple[Tensor, Tensor | None, int]] = []
@@ -169,7 +173,7 @@ class Account:
             return None
         if self.row is not CLEAN:
             mistake = self._settle(optimizer, site)
-        known = self._fed_from.get(site)
+        known = self.fed_from.get(site)
         if self.full or self.attention or known is None or _is_power_of_two(site.visits):
             self._snapshot = [
                 (p, p.grad, -1 if p.grad is None else version_of(p.grad)) for p in parameters_of(optimizer)
@@ -186,15 +190,15 @@ class Account:
             if self.attention:
                 self.attention -= 1
                 self._journal.disturb()
-            self._fed_from[entry.site] = (ref(received[0]), ref(received[-1])) if received else ()
+            self.fed_from[entry.site] = (ref(received[0]), ref(received[-1])) if received else ()
             if received:
-                self._sentinels = self._fed_from[entry.site]
+                self._sentinels = self.fed_from[entry.site]
                 for p in received:
                     self.contents[id(p)] = (*self.contents.get(id(p), ())[-_KEPT:], entry)
                 self.deposit(entry)
             return
         changed = 0
-        known = self._fed_from.get(entry.site, ())
+        known = self.fed_from.get(entry.site, ())
         for sentinel, before in zip(known, self._before, strict=False):
             parameter = sentinel()
             if parameter is not None and not is_same(parameter, before):
@@ -231,7 +235,8 @@ class Account:
     def before_step(self) -> Mistake | None:
         """A step is about to use what is there. The mistake that it makes."""
         row = self.row
-        if self.doubt is not None and row is not CLEAN and (optimizer := self.optimizer()) is not None:
+        is_unsure = row is not CLEAN if self.doubt is not None else row.state is State.SPENT
+        if is_unsure and (optimizer := self.optimizer()) is not None:
             self._settle(optimizer)
             row = self.row
         if row is not FRESH:
@@ -253,7 +258,7 @@ class Account:
         else:
             counts[0] += 1
             self.last_use = tuple(self.deposits)
-            self.windows.append(Window(entry, self.last_use, self.discarded))
+            self.windows.append(Window(entry, self.last_use, self.discarded, mistake is None))
             self.discards.clear()
             self.discarded = 0
         self.last_step = entry

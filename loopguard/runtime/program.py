@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import linecache
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -46,7 +46,7 @@ class Gate:
 
     text: str
     truth: bool
-    test: ast.expr
+    test: ast.expr = field(compare=False)
 
     @property
     def remainder(self) -> ast.BinOp | None:

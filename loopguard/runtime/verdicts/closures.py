@@ -10,7 +10,7 @@ from typing import Any
 from torch.optim.optimizer import Optimizer
 
 from loopguard.case import Case
-from loopguard.lifecycles.closure import Mistake
+from loopguard.lifecycles.closure import USES_GRADIENTS, Mistake
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.verdicts.telling import Telling, innermost
 
@@ -61,8 +61,8 @@ def lacking(telling: Telling, seen: Evaluations, needed: bool) -> Case | None:
     if not seen.count:
         return None
     if not seen.backwards:
-        return None if "grad" in seen.source else _case(telling, Mistake.NO_BACKWARD, telling.at)
-    if needed and not seen.clears and not (".grad" in seen.source):
+        return None if USES_GRADIENTS.search(seen.source) else _case(telling, Mistake.NO_BACKWARD, telling.at)
+    if needed and not seen.clears and not USES_GRADIENTS.search(seen.source):
         return _case(telling, Mistake.NO_CLEAR, telling.at)
     if needed and seen.returned_nothing:
         return _case(telling, Mistake.NO_RETURN, telling.at)
@@ -77,4 +77,4 @@ def _source(closure: Callable[[], Any]) -> str:
     try:
         return inspect.getsource(inspect.unwrap(closure))
     except (OSError, TypeError):
-        return "grad"  # it cannot be read: who knows what it does
+        return ".grad"  # it cannot be read: who knows what it does

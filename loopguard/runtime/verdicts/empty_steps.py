@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from loopguard.case import Case
-from loopguard.events import Kind
+from loopguard.events import Event, Kind, Moment
 from loopguard.lifecycles.gradient import Mistake
 from loopguard.runtime.ledger import Discard, Entry
-from loopguard.runtime.program import Loop
-from loopguard.runtime.verdicts.telling import Telling, innermost
+from loopguard.runtime.program import Loop, span_of
+from loopguard.runtime.verdicts.telling import Telling, clears_by_hand, innermost
+
+_CLEARED = "gradients cleared"
+_EMPTY = "a step without gradients"
 
 
 def empty(telling: Telling, raises: bool = False) -> Case | None:
@@ -24,11 +27,31 @@ def empty(telling: Telling, raises: bool = False) -> Case | None:
     thrown = account.discards[-1] if account.discards else None
     if thrown is not None and thrown.clear is not None and thrown.deposits:
         return _discarded(telling, thrown, thrown.clear, loop)
-    if loop is None or account.last_clear is None or loop not in account.last_clear.site.loops:
+    if loop is None or (often < 3 and not raises):
         return None
-    if account.fed or (often < 3 and not raises):
+    cleared = _cleared(telling, loop)
+    if cleared is None:
         return None
-    return _unfed(telling, account.last_clear, loop)
+    feeding = [site for site, fed_by in account.fed_from.items() if fed_by and loop in site.loops]
+    if not feeding:
+        return _unfed(telling, cleared, loop)
+    if all(site.loops == at.site.loops and site.number > at.site.number for site in feeding):
+        facts = {"order": "step before backward", "backward": feeding[0].text}
+        trail = [cleared, telling.moment(at, _EMPTY)]
+        return telling.case(Mistake.EMPTY_STEP, at, trail, loop, facts, telling.related((), loop))
+    return None
+
+
+def _cleared(telling: Telling, loop: Loop) -> Moment | None:
+    """The clear in a loop that is why a step there finds nothing, though it may have found nothing to clear."""
+    clear = telling.account.last_clear
+    if clear is not None and loop in clear.site.loops:
+        return telling.moment(clear, _CLEARED)
+    for program, row in telling.at.site.ways:
+        for node in clears_by_hand(loop.node) if loop in program.loops(row) else ():
+            event = Event(Kind.CLEAR, telling.subject, program.place(span_of(node)), program.node_text(node))
+            return Moment(event, _CLEARED, telling.at.iteration)
+    return None
 
 
 def _discarded(telling: Telling, thrown: Discard, clear: Entry, loop: Loop | None) -> Case | None:
@@ -44,7 +67,7 @@ def _discarded(telling: Telling, thrown: Discard, clear: Entry, loop: Loop | Non
         trail = [
             telling.moment(backward, "gradients computed"),
             telling.moment(clear, "gradients discarded, unused"),
-            telling.moment(at, "a step without gradients"),
+            telling.moment(at, _EMPTY),
         ]
         facts = {"order": "cleared after backward"}
         return telling.case(Mistake.EMPTY_STEP, clear, trail, loop, facts, related, thrown.deposits)
@@ -52,20 +75,20 @@ def _discarded(telling: Telling, thrown: Discard, clear: Entry, loop: Loop | Non
         trail = [
             telling.moment(backward, "gradients computed"),
             telling.moment(clear, "gradients discarded, unused"),
-            telling.moment(at, "a step without gradients"),
+            telling.moment(at, _EMPTY),
         ]
         facts = {"order": "step before backward", "backward": backward.site.text}
         return telling.case(Mistake.EMPTY_STEP, at, trail, loop, facts, related, thrown.deposits)
     return None
 
 
-def _unfed(telling: Telling, clear: Entry, loop: Loop) -> Case | None:
+def _unfed(telling: Telling, cleared: Moment, loop: Loop) -> Case | None:
     """Nothing has ever brought gradients: what is written says whether something would, later."""
     at = telling.at
     uncalled = telling.uncalled("backward", loop)
     if uncalled is not None:
         return uncalled
-    trail = [telling.moment(clear, "gradients cleared"), telling.moment(at, "a step without gradients")]
+    trail = [cleared, telling.moment(at, _EMPTY)]
     visited = {(site.place.path, site.row) for site in telling.history.backwards}
     for program, row in at.site.ways:
         around = loop in program.loops(row)

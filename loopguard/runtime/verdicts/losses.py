@@ -217,7 +217,7 @@ def _mentions(node: ast.AST, text: str) -> bool:
 
 
 def loss_of(site: Site) -> tuple[str, ast.expr | None]:
-    """What the user calls the loss of a backward pass: `loss` of `loss.backward()` or `scaler.scale(loss).backward()`."""
+    """What the user calls the loss of a backward pass: `loss` of `scaler.scale(loss).backward()`."""
     try:
         expression = ast.parse(site.text, mode="eval").body
     except SyntaxError:

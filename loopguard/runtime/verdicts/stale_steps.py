@@ -98,7 +98,7 @@ def repeated(telling: Telling) -> Case | None:
     first = account.last_step
     if first is None or first.site is at.site or first.iteration != at.iteration:
         return None  # a loop around steps alone is how steps are timed
-    if not account.windows or account.windows[-1].step is not first:
+    if not account.windows or account.windows[-1].step is not first or not account.windows[-1].fresh:
         return None
     if first.site.loops != at.site.loops:
         return None

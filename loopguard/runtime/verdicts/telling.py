@@ -115,13 +115,16 @@ class Telling:
                     if relation is Relation.UNKNOWN and program.node_text(owner) == self.subject:
                         relation = Relation.WHOLE
                     yield self._written(program, call, relation, loop)
-            for node in _clears_by_hand(loop.node):
+            own = (outer for outer in self.at.site.loops if outer in program.loops(outer.node.body[0].lineno))
+            around = next(own, loop)
+            for node in clears_by_hand(around.node):
                 partly = bool(self.account.leftover) and len(self.account.leftover or ()) < len(self.parameters)
-                yield self._written(program, node, Relation.PART if partly else Relation.WHOLE, loop)
+                yield self._written(program, node, Relation.PART if partly else Relation.WHOLE, around)
 
     def _written(self, program: Program, node: ast.expr | ast.stmt, relation: Relation, loop: Loop) -> Clearing:
         event = Event(Kind.CLEAR, self.subject, program.place(span_of(node)), program.node_text(node))
-        loops = (*self.at.site.loops[: self.at.site.loops.index(loop)], *program.loops(node.lineno))
+        around = self.at.site.loops
+        loops = (*(around[: around.index(loop)] if loop in around else ()), *program.loops(node.lineno))
         gates = tuple(self._missed_gates(program, node.lineno, loop))
         return Clearing(event, relation, loops, gates, None, window_of(program, node.lineno, loop))
 
@@ -244,7 +247,7 @@ def _reads_gradient(node: ast.AST) -> bool:
     return isinstance(node, ast.Attribute) and node.attr in ("grad", "main_grad") and isinstance(node.ctx, ast.Load)
 
 
-def _clears_by_hand(loop: ast.AST) -> Iterator[ast.expr | ast.stmt]:
+def clears_by_hand(loop: ast.AST) -> Iterator[ast.expr | ast.stmt]:
     """`p.grad = None`, `p.grad.zero_()` and the like, as they are written in a loop."""
     for node in inside(loop):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None:

@@ -8,7 +8,7 @@ from loopguard.case import Case
 from loopguard.events import Relation
 from loopguard.lifecycles import window
 from loopguard.lifecycles.gradient import Mistake
-from loopguard.runtime.ledger import Discard
+from loopguard.runtime.ledger import Discard, Entry
 from loopguard.runtime.program import Loop
 from loopguard.runtime.verdicts.telling import Telling, common_loop, uses_gradients
 
@@ -57,15 +57,19 @@ def cleared_in_window(telling: Telling) -> Case | None:
     if not account.discarded or not account.deposits:
         return None
     thrown = account.discards[-1]
-    if thrown.clear is None or not thrown.deposits or thrown.deposits[-1].site is not account.deposits[-1].site:
-        return None  # the gradients that were thrown away are of another loss
+    if thrown.clear is None or not thrown.deposits or not _is_same_loss(thrown.deposits[-1], account.deposits[-1]):
+        return None
     loop = common_loop([thrown.deposits[-1].site, thrown.clear.site, at.site])
     if loop is None or thrown.clear.site.loops != at.site.loops:
         return None
     clear = thrown.clear.site
     gates = [gate for program, row in at.site.ways for gate in program.gates(row) if gate.truth and gate.counts(loop)]
-    others = {gate.text for site in (clear, thrown.deposits[-1].site) for p, row in site.ways for gate in p.gates(row)}
-    if gates and not clear.program.gates(clear.row, loop) and gates[0].text not in others:
+    backward = thrown.deposits[-1].site
+    open_to_all = {
+        gate.text for site in (clear, backward) for p, row in site.ways for gate in p.gates(row) if gate.truth
+    }
+    extra = set(clear.program.gates(clear.row, loop)) - set(backward.program.gates(backward.row, loop))
+    if gates and not extra and gates[0].text not in open_to_all:
         facts = {"window": gates[0].text, "size": gates[0].size}
     else:
         wrappers = [text for text in at.site.program.contexts(at.site.row, loop) if ".accumulate(" in text]
@@ -79,6 +83,11 @@ def cleared_in_window(telling: Telling) -> Case | None:
     ]
     related = telling.related((), loop)
     return telling.case(window.Mistake.CLEARED, thrown.clear, trail, loop, facts, related, thrown.deposits)
+
+
+def _is_same_loss(one: Entry, other: Entry) -> bool:
+    """Whether two backward passes are of one loss: the same call, or written the same way in the branches of a gate."""
+    return one.site is other.site or (one.site.text, one.site.loops) == (other.site.text, other.site.loops)
 
 
 def _case(telling: Telling, thrown: Discard, loop: Loop) -> Case | None:

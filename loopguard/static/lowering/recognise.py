@@ -198,10 +198,10 @@ def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function 
     kinds = {event.kind for event in events}
     if Kind.UNKNOWN not in kinds and not ctx.silent and ctx.graph.reachable:
         if Kind.BACKWARD not in kinds and Kind.ASSIGN not in kinds and Kind.READ not in kinds:
-            if "grad" not in _closure_text(closure):
+            if not closures.USES_GRADIENTS.search(_closure_text(closure)):
                 ctx.note(closures.Mistake.NO_BACKWARD, node, thing.label)
                 ctx.emit(Kind.UNKNOWN, node, None)
-        elif Kind.CLEAR not in kinds and thing.dotted in NEEDS_CLOSURE:
+        elif not kinds & {Kind.CLEAR, Kind.ASSIGN} and thing.dotted in NEEDS_CLOSURE:
             ctx.note(closures.Mistake.NO_CLEAR, node, thing.label)
             ctx.emit(Kind.UNKNOWN, node, None)
         if thing.dotted in NEEDS_CLOSURE and isinstance(result, Const) and result.value is None:

@@ -12,6 +12,9 @@ from loopguard.static.paths.solve import Fact, Violation
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.telling import Telling
 
+ORDERS = ("cleared after backward", "step before backward", "backward after loop", "no backward")
+"""Why a step finds nothing, what tells most first."""
+
 
 def empty(telling: Telling, violation: Violation) -> Case | None:
     """The case of a step that finds no gradients, if nothing else can have brought any."""
@@ -26,9 +29,9 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
     discarded = _discarded_by(telling, clear)
     if discarded is not None and nested(guard_keys(clear, None), guard_keys(event, None)):
         if clear.loops == event.loops and telling.within_iteration(path):
-            return telling.case(
-                violation.mistake, clear, [*discarded[:-1], *path], loop, {"order": "cleared after backward"}
-            )
+            first = telling.event(discarded[-1])
+            whole = [*(discarded[:-1] if first is clear else discarded), *path]
+            return telling.case(violation.mistake, first, whole, loop, {"order": "cleared after backward"})
     if loop is None:
         return None
     backwards = telling.among(Kind.BACKWARD)
@@ -56,15 +59,32 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
 
 
 def _discarded_by(telling: Telling, clear: Happening) -> list[Fact] | None:
-    """The path of one iteration from a backward pass to a clear that throws its gradients away."""
+    """The path of one iteration from a backward pass to the clear that throws its gradients away.
+
+    That is this one, or one right before it, so that this one finds nothing any more.
+    """
     for story in telling.stories:
         for violation in story.violations:
-            if violation.mistake is gradient.Mistake.UNUSED and violation.fact.node == clear.number:
-                path = violation.fact.path()
-                backward = telling.event(path[0])
+            path = violation.fact.path()
+            backward, first = telling.event(path[0]), telling.event(path[-1])
+            if violation.mistake is gradient.Mistake.UNUSED and _is_clear_before(telling, first, clear):
                 if telling.within_iteration(path) and backward.kind is Kind.BACKWARD and backward.loops == clear.loops:
                     return path
     return None
+
+
+def _is_clear_before(telling: Telling, first: Happening, clear: Happening) -> bool:
+    """Whether a clear is this one, or comes before it in the same block with nothing between that brings gradients."""
+    if first is clear:
+        return True
+    return (
+        (first.loops, first.guards) == (clear.loops, clear.guards)
+        and not any(
+            first.number < item.number < clear.number
+            for item in telling.among(Kind.BACKWARD, Kind.ASSIGN, Kind.UNKNOWN)
+        )
+        and first.number < clear.number
+    )
 
 
 def _hides_backward(telling: Telling, clear: Happening, step: Happening, loop: Loop) -> bool:

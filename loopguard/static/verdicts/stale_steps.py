@@ -79,8 +79,8 @@ def _stale_within_iteration(
 ) -> Case | None:
     """Two steps of one iteration: a mistake only where neither depends on anything that the other does not."""
     first, second = steps
-    loop = innermost(second)
-    if loop is None or loop not in first.loops or first.loops != second.loops:
+    loop = innermost(first)
+    if loop is None or first.loops != second.loops[: len(first.loops)]:
         return None
     if not nested(guard_keys(first, None), guard_keys(second, None)):
         return None
@@ -149,7 +149,7 @@ def repeated(telling: Telling, violation: Violation) -> Case | None:
 def _is_fed(telling: Telling, step: Happening) -> bool:
     """Whether gradients arrive at a step by some path."""
     arrivals = {belief for story in telling.stories for belief in story.arrivals.get(step.number, ())}
-    return any(belief == {State.FRESH} for belief in arrivals)
+    return any(belief in ({State.FRESH}, {State.SHARED}) for belief in arrivals)
 
 
 def mixed(telling: Telling, violation: Violation) -> Case | None:

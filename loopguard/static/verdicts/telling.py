@@ -10,6 +10,7 @@ from loopguard.events import Kind
 from loopguard.lifecycles.gradient import Action, State
 from loopguard.static.paths.effects import Effects, Subject
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
+from loopguard.static.paths.guards import common_loops
 from loopguard.static.paths.solve import Belief, Fact, Story, Violation, reachable, tell
 from loopguard.static.scope import File
 from loopguard.static.verdicts import evidence
@@ -76,8 +77,9 @@ class Telling:
         ]
 
     def within_iteration(self, path: list[Fact]) -> bool:
-        """Whether a path goes round no loop."""
-        return all(self.graph.nodes[fact.node].again is None for fact in path)
+        """Whether a path goes round none of the loops that both of its ends stand in."""
+        common = common_loops([self.event(path[0]), self.event(path[-1])])
+        return all(self.graph.nodes[fact.node].again not in common for fact in path)
 
     def case(
         self,

@@ -46,7 +46,7 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
         return None  # a module's gradients may be wanted for something else than a step
     if not steps and (_stepped_elsewhere(telling) or _escapes(telling)):
         return None
-    if not set(clear.guards[loop.depth :]) <= set(backward.guards[loop.depth :]):
+    if steps and not set(clear.guards[loop.depth :]) <= set(backward.guards[loop.depth :]):
         return None
     later = [item for item in steps if item.number > backward.number]
     if steps and not later:
@@ -84,9 +84,8 @@ def _is_fed_apart(telling: Telling, step: Happening, loop: Loop) -> bool:
 
 
 def _may_step(telling: Telling, item: Happening) -> bool:
-    return any(thing is telling.subject.optimizer for thing in things_in(item.target)) or (
-        telling.effects.relation(item) is Relation.UNKNOWN
-    )
+    """Whether a step may use the subject's gradients: its own, or one of another optimizer with the same parameters."""
+    return telling.effects.relation(item) is not Relation.OTHER
 
 
 def _escapes(telling: Telling) -> bool:
