@@ -15,6 +15,7 @@ import sys
 from bdb import BdbQuit
 from collections import Counter
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import Any, TypeVar
 from weakref import ref
 
@@ -40,6 +41,9 @@ _MEANT = (TrainingLoopError, BdbQuit)
 """What is meant to reach the user."""
 
 _Answer = TypeVar("_Answer")
+
+_Whence = tuple[int, int, int, tuple[tuple[int, int], ...]]
+"""How far up the stack an event comes from, which instruction of which code, and those that have called it."""
 
 _NOWHERE = [0]
 
@@ -72,7 +76,7 @@ class Cruise:
         self._cycle: list[Play] = []
         self._iterations = 0
         self._owners: list[ref[Any]] = []
-        self._whence: list[tuple[int, int, int] | None] = []
+        self._whence: list[_Whence | None] = []
         self._marks: list[Callable[[], None]] = []
         self._at = self._last = 0
         self._cycles = self._left = 0
@@ -191,12 +195,18 @@ class Cruise:
         whence = self._whence[at]
         if whence is None:
             return True  # a part of another event
-        depth, code, offset = whence
+        depth, code, offset, callers = whence
         try:
-            frame = sys._getframe(depth)
+            frame: FrameType | None = sys._getframe(depth)
         except ValueError:  # the stack is not even that deep
             return False
-        return id(frame.f_code) == code and frame.f_lasti == offset
+        if frame is None or id(frame.f_code) != code or frame.f_lasti != offset:
+            return False
+        for code, offset in callers:
+            frame = frame.f_back
+            if frame is None or id(frame.f_code) != code or frame.f_lasti != offset:
+                return False
+        return True
 
     # Learning.
 
@@ -327,12 +337,12 @@ def _nothing() -> None:
     """Nobody has stepped whose gradients are to be marked."""
 
 
-def _whence(play: Play) -> tuple[int, int, int] | None:
-    """Where an event comes from: how far up the stack from `_is_at`, and from which instruction of which code."""
+def _whence(play: Play) -> _Whence | None:
+    """Where an event comes from, as seen from `_is_at`. None for a part of another event."""
     if play.site is None:
         return None
-    code, offset = play.site.calls[0]
-    return 3 + play.depth, id(code), offset
+    code, offset, *callers = play.site.frames
+    return 3 + play.depth, code, offset, tuple(zip(callers[::2], callers[1::2], strict=True))
 
 
 def _until_moment(steps: int) -> int:

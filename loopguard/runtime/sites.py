@@ -34,11 +34,12 @@ _Call = tuple[CodeType, int]
 class Site:
     """One call in the user's program that makes events of one kind, and the calls that lead to it."""
 
-    def __init__(self, number: int, kind: Kind, calls: tuple[_Call, ...]) -> None:
+    def __init__(self, number: int, kind: Kind, calls: tuple[_Call, ...], frames: tuple[int, ...] = ()) -> None:
         self.number = number
         self.kind = kind
         self.visits = 0
         self.calls = calls
+        self.frames = frames  # the id of the code and the offset, of each of the innermost frames in turn
         self.program: Program = program(calls[0][0].co_filename)
         self._span = _span(*calls[0])
 
@@ -159,7 +160,7 @@ class Sites:
             if up is not None:
                 self._sort(up.f_code)
                 up = up.f_back
-        site = Site(len(self.all), kind, tuple(calls))
+        site = Site(len(self.all), kind, tuple(calls), key[1:])
         self._known[key] = site
         self.all.append(site)
         return site
