@@ -51,7 +51,7 @@ class Report:
 
         if path not in self.sources:
             try:
-                self.sources[path] = Source.from_bytes(Path(path).read_bytes(), path)
+                self.sources[path] = Source.from_bytes(absolute(Path(path)).read_bytes(), path)
             except (OSError, SourceError):
                 return None
         return self.sources[path]

@@ -33,13 +33,16 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     `project` resolves what the file imports from its own project.
     """
     # Deeply nested expressions are legal; Python's default limit is not made for walking trees.
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), _RECURSION))
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _RECURSION))
     try:
         yield from _analyse(File(source, project, Tree(source.text)))
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:
         yield _refusal(source, 1, 1, "nested too deeply")
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
