@@ -1,7 +1,7 @@
 """The command `loopguard`: its subcommands, and how every error ends.
 
 Exit codes are ruff's: 0 nothing found, 1 something found, 2 wrong usage, wrong configuration or a failure of
-loopguard itself, which are one line on stderr each.
+loopguard itself, which are one line on stderr each. A program that is run has its own exit code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,10 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
+from io import TextIOWrapper
 from typing import Any
 
 import click
@@ -25,7 +28,7 @@ _INTERRUPTED = 130
 class _Commands(click.Group):
     """Subcommands that are imported when they are called, and errors of one line."""
 
-    _names = ("check", "rule")
+    _names = ("check", "rule", "run")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._names)
@@ -70,6 +73,8 @@ class _Commands(click.Group):
 
             traceback.print_exception(error)
             code = _failed(f"internal error: {type(error).__name__}: {error}; {REPORT_IT}")
+        if callable(code):
+            return code
         sys.exit(code or 0)
 
 
@@ -79,15 +84,27 @@ def app() -> None:
     """Find missing and misplaced zero_grad, backward and step in PyTorch training loops."""
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def main() -> Callable[[], None]:
+    """Run the command line and exit, unless something is left to do that is not ours: the user's program."""
+    with _at_home():
+        program: Callable[[], None] = app(prog_name="loopguard")
+    return program
+
+
+@contextmanager
+def _at_home() -> Iterator[None]:
+    """Have the process as it is best for us, and then again as it was."""
+    threshold = gc.get_threshold()
     # Syntax trees are many objects and little garbage: the default threshold costs a sixth of the time.
     gc.set_threshold(50_000, 20, 50)
-    for stream in (sys.stdout, sys.stderr):
-        # Source lines and file names may hold what the terminal's encoding does not.
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")
-    app(prog_name="loopguard")
+    with ExitStack() as stack:
+        stack.callback(gc.set_threshold, *threshold)
+        for stream in (sys.stdout, sys.stderr):
+            # Source lines and file names may hold what the terminal's encoding does not.
+            if isinstance(stream, TextIOWrapper):
+                stack.callback(stream.reconfigure, errors=stream.errors)
+                stream.reconfigure(errors="backslashreplace")
+        yield
 
 
 def _one_line(error: click.ClickException) -> str:
@@ -96,7 +113,7 @@ def _one_line(error: click.ClickException) -> str:
         return f"no such option `{error.option_name}`{near}"
     text = " ".join(error.format_message().split()).removesuffix(".")
     if text == "Missing command":
-        return "name a command, `check` or `rule` (see `loopguard --help`)"
+        return "name a command, `check`, `run` or `rule` (see `loopguard --help`)"
     return text[:1].lower() + text[1:]
 
 

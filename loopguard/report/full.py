@@ -28,6 +28,7 @@ from loopguard.source import Source
 _LOOP = re.compile(r"(?:for|while|async\s+for)\b")
 _SCOPE = re.compile(r"(?:def|class|async\s+def)\b")
 _AROUND = 2
+_NAMED = 4
 
 
 def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
@@ -51,6 +52,8 @@ def _finding(finding: Finding, context: Context) -> Iterator[str]:
             yield from (f"{'':{width}} {style('frame', '=')} {label}" for _, label in places if label)
         else:
             yield from _drawn(source, where[1], places, finding, width, context)
+    if finding.parameters:
+        yield f"{'':{width}} {style('frame', '=')} in the gradients of {_listed(finding.parameters)}"
     yield f"{style('advice', 'help')}: {finding.advice}"
 
 
@@ -67,6 +70,14 @@ def _snippets(finding: Finding) -> dict[tuple[str, int | None], list[tuple[Place
 def _label(number: int, moment: Moment) -> str:
     iteration = f"iteration {moment.iteration}: " if moment.iteration else ""
     return f"({number}) {iteration}{moment.note}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, the first few of them written out."""
+    shown = [f"`{name}`" for name in names[:_NAMED]]
+    more = len(names) - len(shown)
+    last = f"{more} more" if more else shown.pop()
+    return f"{', '.join(shown)} and {last}" if shown else last
 
 
 def _drawn(

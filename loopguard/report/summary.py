@@ -14,17 +14,20 @@ if TYPE_CHECKING:
 
 def summary(findings: Sequence[Finding], style: Style) -> str:
     """How many findings there are, by level."""
-    if not findings:
-        return "All checks passed!"
+    return f"Found {counts(findings, style)}." if findings else "All checks passed!"
+
+
+def counts(findings: Sequence[Finding], style: Style) -> str:
+    """How many findings there are of each level: "1 error and 2 warnings"."""
     levels = Counter(finding.level for finding in findings)
     words = {"error": "error", "warning": "warning", "advice": "piece of advice"}
     plural = {"error": "errors", "warning": "warnings", "advice": "pieces of advice"}
-    counts = [
+    parts = [
         style(level, f"{levels[level]} {word if levels[level] == 1 else plural[level]}")
         for level, word in words.items()
         if levels[level]
     ]
-    return f"Found {' and '.join([', '.join(counts[:-1]), counts[-1]] if counts[1:] else counts)}."
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def statistics(findings: Sequence[Finding], style: Style) -> Iterator[str]:

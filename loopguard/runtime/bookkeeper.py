@@ -79,7 +79,7 @@ class Bookkeeper:
         self._relations: dict[tuple[int, int], tuple[ref[Optimizer | torch.nn.Module] | None, Relation]] = {}
         self._closures: dict[int, closures.Evaluations] = {}
         self._late: list[Account] = []
-        self._made = 0
+        self.optimizers = 0
         for optimizer in only or ():
             self.account(optimizer)
 
@@ -352,9 +352,9 @@ class Bookkeeper:
             return None
         if self._only is not None and not any(wanted() is optimizer for wanted in self._only):
             return None
-        self._made += 1
+        self.optimizers += 1
         key, accounts = id(optimizer), self.history.accounts
-        account = Account(self._made, optimizer, self._full, self._journal)
+        account = Account(self.optimizers, optimizer, self._full, self._journal)
         account.optimizer = ref(optimizer, lambda gone: self._close(key, gone))
         account.begin(optimizer)
         accounts[key] = account

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ContextDecorator
-from functools import partial
+from collections.abc import Callable, Sequence
+from copy import copy
+from functools import partial, wraps
+from inspect import iscoroutinefunction, isgeneratorfunction
 from types import FrameType, TracebackType
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 from weakref import WeakKeyDictionary, finalize
 
 from torch.optim.optimizer import Optimizer
@@ -19,13 +20,15 @@ from loopguard.runtime.watch import Watch
 OnFinding = Literal["warn", "raise", "debug", "collect"]
 Ledger = Literal["auto", "full"]
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 _Optimizer = TypeVar("_Optimizer", bound=Optimizer)
 
+_active: list[Watch] = []
 _wrapped: WeakKeyDictionary[Optimizer, Watch] = WeakKeyDictionary()
 
 
-class Guard(ContextDecorator):
-    """Watches while its block runs, or each call of the function that it decorates.
+class Guard:
+    """Watches while its block runs, or during each call of the function that it decorates.
 
     `on_finding` says what happens at a mistake: "warn" prints it, "raise" raises `TrainingLoopError` at the user's
     line, "debug" stops there in the debugger, "collect" keeps quiet. `ledger="full"` looks at every parameter in
@@ -52,13 +55,45 @@ class Guard(ContextDecorator):
     def __enter__(self) -> Watch:
         watch = self._new()
         self._watches.append(watch)
-        watch.start()
+        begin(watch)
         return watch
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watches.pop().stop(error)
+        end(self._watches.pop(), error)
+
+    def __call__(self, function: _Function) -> _Function:
+        """Watch each call of a function, of a coroutine or generator function from its first to its last line."""
+        # A watch for each call: threads may be in the same function, and a function may call itself.
+        if iscoroutinefunction(function):
+
+            @wraps(function)
+            async def coroutine(*args: Any, **kwargs: Any) -> Any:
+                with self._another():
+                    return await function(*args, **kwargs)
+
+            return cast(_Function, coroutine)
+        if isgeneratorfunction(function):
+
+            @wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                with self._another():
+                    return (yield from function(*args, **kwargs))
+
+            return cast(_Function, generator)
+
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._another():
+                return function(*args, **kwargs)
+
+        return cast(_Function, call)
+
+    def _another(self) -> Guard:
+        other = copy(self)
+        other._watches = []
+        return other
 
 
 def guard(
@@ -83,9 +118,27 @@ def wrap(optimizer: _Optimizer, *, on_finding: OnFinding = "warn", ledger: Ledge
     """
     if optimizer not in _wrapped:
         watch = _wrapped[optimizer] = new_watch(on_finding, ledger=ledger, only=[optimizer])
-        watch.start()
-        finalize(optimizer, watch.stop)
+        begin(watch)
+        finalize(optimizer, end, watch)
     return optimizer
+
+
+def ledger() -> str:
+    """What each gradient is made of now, as the innermost guard knows it: one paragraph an optimizer."""
+    return _active[-1].ledger_text() if _active else "no guard is watching"
+
+
+def begin(watch: Watch) -> None:
+    """Let a watch begin."""
+    watch.start()
+    _active.append(watch)
+
+
+def end(watch: Watch, error: BaseException | None = None) -> None:
+    """Let a watch that has begun give its last verdicts and end. `error` is what ended it early."""
+    if watch in _active:
+        _active.remove(watch)
+        watch.stop(error)
 
 
 def new_watch(

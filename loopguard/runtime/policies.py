@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Literal
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from loopguard.errors import TrainingLoopError, UsageError, suggestion
 from loopguard.finding import Finding
 from loopguard.report import Context, render
-from loopguard.report.style import choose
+from loopguard.report.terminal import say, style
 from loopguard.runtime import debugger
 
 if TYPE_CHECKING:
@@ -34,24 +32,7 @@ def policy(name: str) -> Policy:
 
 def show(watch: Watch, finding: Finding) -> None:
     """Print a finding as `loopguard check` would, on stderr."""
-    terminal = sys.stderr is not None and sys.stderr.isatty()
-    context = Context(choose("auto", terminal, os.environ), watch.sources, watch.url)
-    say("\n".join(render("full", [finding], context)))
-
-
-def say(text: str) -> None:
-    """Print on stderr, in the right place among what the program prints.
-
-    Where nobody reads it any more nothing is printed: that is no reason to stop watching, let alone training.
-    """
-    if sys.stderr is None:
-        return
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # the reader is gone, or the stream is closed
-        return
+    say("\n".join(render("full", [finding], Context(style(), watch.sources, watch.url))))
 
 
 def _warn(watch: Watch, record: Record, frame: FrameType | None) -> None:
@@ -68,8 +49,8 @@ def _raise(watch: Watch, record: Record, frame: FrameType | None) -> None:
 def _debug(watch: Watch, record: Record, frame: FrameType | None) -> None:
     show(watch, record.finding)
     if frame is not None:
-        hint = f" (type `{debugger.COMMAND}` to see it again)" if debugger.knows_ledger() else ""
-        say(f"the ledger{hint}:\n{watch.ledger_text()}\n")
+        again = debugger.COMMAND if debugger.knows_ledger() else "print(loopguard.ledger())"
+        say(f"the ledger (`{again}` shows it again):\n{watch.ledger_text()}\n")
         debugger.stop(frame, watch.ledger_text)
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch.optim.optimizer import Optimizer
 
+from loopguard.events import Kind, Place
 from loopguard.finding import Finding
 from loopguard.runtime import hooks
 from loopguard.runtime.bookkeeper import Bookkeeper
@@ -82,10 +83,22 @@ class Watch:
             self.listener.stop()
             hooks.forget(self.listener)
 
-    def visits(self, path: str, row: int) -> int:
-        """How often an event has happened in a row of a file (as shown)."""
+    def visits(self, place: Place) -> int:
+        """How often an event has happened in the rows of a place."""
         self.listener.do(lambda: None)  # brings the books up to date
-        return sum(s.visits for s in self._sites.all if s.row == row and s.place.path == path)
+        rows = range(place.row, place.end_row + 1)
+        return sum(s.visits for s in self._sites.all if s.row in rows and s.place.path == place.path)
+
+    @property
+    def optimizers(self) -> int:
+        """How many optimizers have been watched."""
+        return self._bookkeeper.optimizers
+
+    @property
+    def steps(self) -> int:
+        """How many steps they have been asked for."""
+        self.listener.do(lambda: None)
+        return sum(site.visits for site in self._sites.all if site.kind is Kind.STEP)
 
     def ledger_text(self) -> str:
         """What each gradient is made of now, for a person."""
