@@ -28,7 +28,7 @@ def _begin() -> None:
         return  # daemonic processes, such as those of a DataLoader, help and do not train
     if wanted not in _POLICIES:
         near = suggestion(wanted, (*_POLICIES, "off"))
-        say(f"loopguard: warning: LOOPGUARD is off, warn, raise or debug, not `{wanted}`{near}: nothing is watched")
+        say(f"loopguard: warning: nothing is watched: LOOPGUARD is off, warn, raise or debug, not `{wanted}`{near}")
         return
     session = Session(_POLICIES[wanted], "auto")
     if session.begin():

@@ -254,6 +254,10 @@ class Bookkeeper:
             self._peers.leave(self._docket)
         if self._docket.quiet:
             self._docket.speak(self._peers.own(self._docket))
+        for account in self.history.accounts.values():
+            optimizer = account.optimizer()
+            if optimizer is not None:
+                account.optimizer = ref(optimizer)  # its end is no news any more
 
     # What comes of it.
 

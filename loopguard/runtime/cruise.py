@@ -322,8 +322,9 @@ class Cruise:
             self._progress.backward = None
 
     def stop(self) -> None:
-        """Hear of nothing any more."""
+        """Hear of nothing any more, not even that somebody is gone: that may come when little is left to hear it."""
         self._is_on = False
+        self._owners = []
         self._rest()
 
     def _fail(self, error: BaseException) -> None:

@@ -43,7 +43,7 @@ class Program:
         its failure has been printed.
         """
         main = ModuleType("__main__")
-        main.__dict__["__builtins__"] = builtins
+        main.__dict__.update(__annotations__={}, __builtins__=builtins)
         _launchers.append(sys.modules["__main__"])
         sys.modules["__main__"] = main
         sys.argv = [self.name, *arguments]
@@ -68,7 +68,7 @@ class Program:
             main.__dict__.update(__file__=spec.origin, __cached__=spec.cached, __package__=spec.parent, __spec__=spec)
             code: CodeType = loader.get_code(spec.name)
             return code
-        path = str(self.file)
+        path = os.path.join(Path.cwd(), self.name)  # noqa: PTH118 -- as it was given
         main.__loader__ = SourceFileLoader("__main__", path)
         main.__dict__.update(__file__=path, __cached__=None, __package__=None)
         with io.open_code(path) as file:
