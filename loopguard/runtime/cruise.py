@@ -12,7 +12,6 @@ It is also what stands between the guard and the training: whatever goes wrong b
 from __future__ import annotations
 
 import sys
-from bdb import BdbQuit
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -22,9 +21,9 @@ from weakref import ref
 import torch
 from torch.optim.optimizer import Optimizer
 
-from loopguard.errors import TrainingLoopError
 from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.docket import OFTEN
+from loopguard.runtime.hooks import MEANT
 from loopguard.runtime.journal import Act, Journal, Operation, Play
 from loopguard.runtime.progress import Progress
 
@@ -36,9 +35,6 @@ _LASTING = 256
 
 _WORTH = 4
 """How many cycles a cruise must be able to last."""
-
-_MEANT = (TrainingLoopError, BdbQuit)
-"""What is meant to reach the user."""
 
 _Answer = TypeVar("_Answer")
 
@@ -184,10 +180,10 @@ class Cruise:
             self._leave(None)
             self._learn_anew()
             return work() if self._is_on else None
-        except _MEANT:
+        except MEANT:
             raise
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
         return None
 
     def _is_at(self, at: int) -> bool:
@@ -222,11 +218,11 @@ class Cruise:
             self._journal.close()
             if self._enabled:
                 self._learn(play)
-        except _MEANT:
+        except MEANT:
             self._learn_anew()
             raise
         except Exception as failure:
-            self._fail(failure)
+            self.fail(failure)
 
     def _learn(self, play: Play) -> None:
         """See whether events come back in a cycle, and cruise once one has."""
@@ -325,12 +321,12 @@ class Cruise:
         """Hear of nothing any more, not even that somebody is gone: that may come when little is left to hear it."""
         self._is_on = False
         self._owners = []
-        self._rest()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """A bug of the guard ends the guard, not the training."""
         if self._is_on:
-            self.stop()
+            self._is_on = False
+            self._owners = []
             self._failed(error)
 
 

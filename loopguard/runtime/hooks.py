@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
@@ -27,12 +28,19 @@ from torch.optim.optimizer import (
 )
 
 import loopguard
+from loopguard.errors import TrainingLoopError
+
+MEANT = (TrainingLoopError, BdbQuit)
+"""What a listener may raise into the training; all else is a bug of ours, which ends the listening."""
 
 _Answer = TypeVar("_Answer")
 
 
 class Listener(Protocol):
-    """Who is told. `hands` are a call's positional and keyword arguments."""
+    """Who is told."""
+
+    def fail(self, error: BaseException) -> None:
+        """It has failed at what it was told, and will be told nothing more."""
 
     def made(self, optimizer: Optimizer) -> None:
         """An optimizer has been constructed."""
@@ -142,6 +150,14 @@ def _not_compiled(function: Callable[..., _Answer]) -> Callable[..., _Answer]:
     return function
 
 
+def _survive(listener: Listener, error: Exception) -> None:
+    """Go on without a listener that has failed. Called where the error is handled."""
+    if isinstance(error, MEANT):
+        raise error
+    forget(listener)
+    listener.fail(error)
+
+
 def _watch_backward(original: Callable[..., Any]) -> Callable[..., Any]:
     def run_backward(roots: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
         listeners = _listeners
@@ -149,15 +165,24 @@ def _watch_backward(original: Callable[..., Any]) -> Callable[..., Any]:
         if not listeners or not kwargs.get("accumulate_grad"):
             return original(roots, *args, **kwargs)
         for listener in listeners:
-            listener.backward_begins(roots)
+            try:
+                listener.backward_begins(roots)
+            except Exception as failure:
+                _survive(listener, failure)
         try:
             result = original(roots, *args, **kwargs)
         except BaseException as error:
             for listener in listeners:
-                listener.backward_ends(error)
+                try:
+                    listener.backward_ends(error)
+                except Exception as failure:
+                    _survive(listener, failure)
             raise
         for listener in listeners:
-            listener.backward_ends(None)
+            try:
+                listener.backward_ends(None)
+            except Exception as failure:
+                _survive(listener, failure)
         return result
 
     return run_backward
@@ -167,7 +192,10 @@ def _watch_clearing(original: Callable[..., Any]) -> Callable[..., Any]:
     def zero_grad(self: Any, *args: Any, **kwargs: Any) -> Any:
         result = original(self, *args, **kwargs)
         for listener in _listeners:
-            listener.cleared(self)
+            try:
+                listener.cleared(self)
+            except Exception as failure:
+                _survive(listener, failure)
         return result
 
     return zero_grad
@@ -178,7 +206,10 @@ def _watch_making(original: Callable[..., Any]) -> Callable[..., Any]:
         original(self, *args, **kwargs)
         _keep_compiler_out()  # the first optimizer imports the compiler
         for listener in _listeners:
-            listener.made(self)
+            try:
+                listener.made(self)
+            except Exception as failure:
+                _survive(listener, failure)
 
     return make
 
@@ -187,7 +218,10 @@ def _watch_wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
     def wrap(self: Any, *args: Any, **kwargs: Any) -> None:
         original(self, *args, **kwargs)
         for listener in _listeners:
-            listener.wrapped(self)
+            try:
+                listener.wrapped(self)
+            except Exception as failure:
+                _survive(listener, failure)
 
     return wrap
 
@@ -195,7 +229,10 @@ def _watch_wrapping(original: Callable[..., Any]) -> Callable[..., Any]:
 def _watch_leaving(original: Callable[..., Any]) -> Callable[..., Any]:
     def destroy_process_group(group: Any = None) -> None:
         for listener in _listeners if group is None else ():
-            listener.leaves_group()
+            try:
+                listener.leaves_group()
+            except Exception as failure:
+                _survive(listener, failure)
         original(group)
 
     return destroy_process_group
@@ -205,15 +242,24 @@ def _watch_scaled_step(original: Callable[..., Any]) -> Callable[..., Any]:
     def step(self: Any, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
         listeners = _listeners
         for listener in listeners:
-            listener.scaled_step_begins(optimizer)
+            try:
+                listener.scaled_step_begins(optimizer)
+            except Exception as failure:
+                _survive(listener, failure)
         try:
             result = original(self, optimizer, *args, **kwargs)
         except BaseException as error:
             for listener in listeners:
-                listener.scaled_step_ends(optimizer, error)
+                try:
+                    listener.scaled_step_ends(optimizer, error)
+                except Exception as failure:
+                    _survive(listener, failure)
             raise
         for listener in listeners:
-            listener.scaled_step_ends(optimizer, None)
+            try:
+                listener.scaled_step_ends(optimizer, None)
+            except Exception as failure:
+                _survive(listener, failure)
         return result
 
     return step
@@ -227,7 +273,10 @@ def _before_step(
     closure = args[1] if len(args) > 1 else kwargs.get("closure") if kwargs else None
     given = closure
     for listener in _listeners:
-        given = listener.step_begins(optimizer, given)
+        try:
+            given = listener.step_begins(optimizer, given)
+        except Exception as failure:
+            _survive(listener, failure)
     if given is closure:
         return None
     if len(args) > 1:
@@ -238,4 +287,7 @@ def _before_step(
 @_not_compiled
 def _after_step(optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     for listener in _listeners:
-        listener.step_ends(optimizer)
+        try:
+            listener.step_ends(optimizer)
+        except Exception as failure:
+            _survive(listener, failure)
