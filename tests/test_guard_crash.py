@@ -175,11 +175,11 @@ def test_a_bug_anywhere_leaves_the_training_as_it_is(name: str, begin: int, monk
         training = Training(break_it)
         with guard(on_finding="collect", ledger="full" if name not in AUTO else "auto") as watch:
             result = training.run()
-            off = not hooks._listeners
+            assert not hooks._listeners or watch.failed is None
     monkeypatch.undo()
     assert all(torch.equal(one, other) for one, other in zip(result, PLAIN, strict=True))
-    assert [type(watch.failed)] * off == [ZeroDivisionError] * len(told)
-    assert len(told) == 1 or (begin and not told and watch.failed is None)
+    assert len(told) == (watch.failed is not None)
+    assert told or begin
     assert all("your training is not affected (ZeroDivisionError('of the guard'))" in text for text in told)
     assert before == {owner: dict(vars(owner)) for owner in before}
 
