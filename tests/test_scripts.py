@@ -11,6 +11,7 @@ from conftest import ROOT, Run, python
 
 EXAMPLES = ROOT / "examples"
 BROKEN = {
+    "accumulation.py": [("LG101", "optimizer.step()")],
     "broken_accumulation.py": [("LG401", "optimizer.zero_grad()")],
     "broken_zero_grad.py": [("LG101", "optimizer.step()")],
 }
@@ -54,3 +55,13 @@ def test_with_a_clear_per_batch_an_accumulating_script_hardly_learns(place: Path
     losses, accuracies = zip(*results(place, "broken_accumulation.py", "--epochs", "9"), strict=True)
     assert losses[-1] > losses[0] / 2
     assert max(accuracies) < 0.75
+
+
+def test_the_ledger_tells_which_batches_a_step_uses(place: Path) -> None:
+    done = python(place, "-W", "ignore", str(EXAMPLES / "accumulation.py"))
+    numbers, healthy, broken = re.sub(r"\(\S+:\d+(, used by a step)?\)", r"\1", done.stdout).split("\n\n")
+    assert numbers.endswith("which is their sum: True")
+    assert "stale" not in healthy
+    assert healthy.endswith("    backward of iterations 3 and 4 \nmistakes: 0")
+    assert "gradients are stale\n    backward of iterations 1 and 2 , used by a step + backward of" in broken
+    assert "\nLG101 missing-zero-grad: " in broken

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from loopguard.runtime.gradients import parameters_of
 from loopguard.runtime.ledger import Account, Entry
@@ -23,8 +24,10 @@ def _paragraph(history: History, account: Account, full: bool) -> Iterator[str]:
     if optimizer is None:
         return
     latest = account.last_step or account.last_clear or next(iter(history.backwards.values()), None)
-    name = Telling(history, account, latest, ()).subject if latest is not None else type(optimizer).__name__
-    yield f"{name} ({type(optimizer).__name__}, {account.steps} steps): gradients are {account.row.state.value}"
+    kind = type(optimizer).__name__
+    name = Telling(history, account, latest, ()).subject if latest is not None else kind
+    facts = f"{'' if name == kind else f'{kind}, '}{account.steps} step{'' if account.steps == 1 else 's'}"
+    yield f"{name} ({facts}): gradients are {account.row.state.value}"
     parameters = list(parameters_of(optimizer))
     if not full:
         yield f"    {_made_of(account.deposits, account)}"
@@ -43,7 +46,16 @@ def _made_of(deposits: Sequence[Entry], account: Account) -> str:
         return "nothing since the last clear"
     used = account.last_step.number if account.last_step is not None else 0
     return " + ".join(
-        f"backward of iteration {entry.iteration} ({entry.site.place.path}:{entry.site.row}"
-        f"{', used by a step' if entry.number < used else ''})"
-        for entry in deposits
+        f"backward of {_iterations(list(entries))} ({site.place.path}:{site.row}{', used by a step' if old else ''})"
+        for (site, old), entries in groupby(deposits, lambda entry: (entry.site, entry.number < used))
     )
+
+
+def _iterations(entries: list[Entry]) -> str:
+    """The iterations of deposits that follow each other."""
+    first, last = entries[0].iteration, entries[-1].iteration
+    if first == last:
+        return f"iteration {first}"
+    if last - first == len(entries) - 1:
+        return f"iterations {first} {'and' if last == first + 1 else 'to'} {last}"
+    return f"iterations {', '.join(str(entry.iteration) for entry in entries)}"
