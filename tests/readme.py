@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,14 +12,17 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 SHOWN = "examples/broken_zero_grad.py"
+WATCHED = "examples/broken_accumulation.py --epochs 1"
+TAUGHT = "examples/accumulation.py"
 
 
 def rules() -> str:
     """The catalogue as a table."""
-    rows = ["| code | name | level | what it finds |", "| --- | --- | --- | --- |"]
+    rows = ["| code | name | level | judged by | what it finds |", "| --- | --- | --- | --- | --- |"]
     for rule in json.loads(_loopguard("rule", "--all", "--output-format", "json")):
         name = f"[{rule['name']}](rules/{rule['name'].replace('-', '_')}.py)"
-        rows.append(f"| {rule['code']} | {name} | {rule['level']} | {rule['summary']} |")
+        engines = " and ".join({"static": "check", "runtime": "run"}[engine] for engine in rule["engines"])
+        rows.append(f"| {rule['code']} | {name} | {rule['level']} | {engines} | {rule['summary']} |")
     return "\n".join(rows)
 
 
@@ -27,22 +31,38 @@ def finding() -> str:
     return f"```console\n$ loopguard check {SHOWN}\n{_loopguard('check', '--isolated', SHOWN)}\n```"
 
 
+def run() -> str:
+    """What a guarded run says about an example."""
+    return f"```console\n$ loopguard run {WATCHED} > losses.txt\n{_python('-m', 'loopguard', 'run', *WATCHED.split())[1]}\n```"
+
+
+def ledger() -> str:
+    """What an example says with the help of the ledger."""
+    return f"```console\n$ python {TAUGHT}\n{_python(TAUGHT)[0]}\n```"
+
+
 def _loopguard(*arguments: str) -> str:
+    return _python("-m", "loopguard", *arguments, "--color", "never")[0]
+
+
+def _python(*arguments: str) -> tuple[str, str]:
+    """What a program prints on stdout and on stderr."""
     done = subprocess.run(
-        [sys.executable, "-m", "loopguard", *arguments, "--color", "never"],
+        [sys.executable, "-W", "ignore", *arguments],
         cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1", "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode not in (0, 1):
         raise RuntimeError(done.stderr)
-    return done.stdout.strip()
+    return done.stdout.strip(), done.stderr.strip()
 
 
 def current(text: str) -> str:
     """The text of the README with its generated parts as they should be."""
-    for part in (finding, rules):
+    for part in (finding, run, ledger, rules):
         name = part.__name__
         before, rest = re.split(rf"(?<=<!-- {name}: written by tests/readme\.py -->\n)", text, maxsplit=1)
         after = rest[rest.index(f"<!-- end of {name} -->") :]
