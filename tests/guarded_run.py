@@ -1,25 +1,23 @@
-"""Runs a program from a real file under the guard: what is found in it, and which of its lines were executed."""
+"""Runs a program from a real file under the guard."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any, Literal
+from typing import Literal
 
 from loopguard.runtime.watch import Watch
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run leaves behind: its findings as (row, code), how often each row was begun, and what ended it."""
+    """What a run leaves behind: its watch, its findings as (row, code), and what ended it."""
 
+    watch: Watch
     findings: list[tuple[int, str]]
-    rows: Counter[int]
     error: Exception | None
 
 
@@ -36,14 +34,14 @@ def run(
     watch = Watch(lambda record, frame: None, ledger=ledger, extend_select=extend_select)
     watch.start()
     try:
-        with _arguments(file, arguments), _counting(str(file)) as rows:
+        with _arguments(file, arguments):
             exec(code, {"__name__": "__main__", "__file__": str(file)})
     except Exception as raised:
         error = raised
     watch.stop(error)
     assert watch.failed is None, repr(watch.failed)
     assert {finding.place.path for finding in watch.findings} <= {str(file)}
-    return Run(sorted((finding.place.row, finding.code) for finding in watch.findings), rows, error)
+    return Run(watch, sorted((finding.place.row, finding.code) for finding in watch.findings), error)
 
 
 @contextmanager
@@ -53,24 +51,3 @@ def _arguments(file: Path, arguments: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         sys.argv = before
-
-
-@contextmanager
-def _counting(name: str) -> Iterator[Counter[int]]:
-    """Count how often each line of a file is begun."""
-    rows: Counter[int] = Counter()
-
-    def line(frame: FrameType, event: str, argument: Any) -> Any:
-        if event == "line":
-            rows[frame.f_lineno] += 1
-        return line
-
-    def call(frame: FrameType, event: str, argument: Any) -> Any:
-        return line if frame.f_code.co_filename == name else None
-
-    before = sys.gettrace()
-    sys.settrace(call)
-    try:
-        yield rows
-    finally:
-        sys.settrace(before)

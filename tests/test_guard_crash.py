@@ -180,7 +180,9 @@ def test_a_bug_anywhere_leaves_the_training_as_it_is(name: str, begin: int, monk
     assert all(torch.equal(one, other) for one, other in zip(result, PLAIN, strict=True))
     assert len(told) == (watch.failed is not None)
     assert told or begin
-    assert all("your training is not affected (ZeroDivisionError('of the guard'))" in text for text in told)
+    assert [
+        text for text in told if "your training is not affected (ZeroDivisionError('of the guard'))" not in text
+    ] == []
     assert before == {owner: dict(vars(owner)) for owner in before}
 
 

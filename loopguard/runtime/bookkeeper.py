@@ -280,6 +280,8 @@ class Bookkeeper:
             for other in self.history.accounts.values():
                 if other is not account and other.deposits and other.deposits[-1] is last:
                     other.other_step()
+                    if other.is_fed_within(last.site, account.held):
+                        other.applied.add(last.site)
         if account.windows and account.windows[-1].step is entry:
             sizes = account.windows[-1]
             if account.steps <= OFTEN and (len(sizes.deposits) > 1 or account.steps > 1):

@@ -123,6 +123,7 @@ class Account:
         self._journal = journal
         self._trusted = 0
         self._habits: dict[tuple[Site, Site | None] | None, int] = {}
+        self.applied: set[Site] = set()
         self.fed_from: dict[Site, Sequence[ref[Tensor]]] = {}
         self._sentinels: Sequence[ref[Tensor]] = ()
         self._before: list[Stamp] = []
@@ -227,6 +228,11 @@ class Account:
             return
         if any(p.grad is not None for p in parameters_of(optimizer)):
             self.deposit(entry)
+
+    def is_fed_within(self, site: Site, held: frozenset[int]) -> bool:
+        """Whether what a backward pass brings goes to some parameters alone, by their ids; seen by first and last."""
+        fed = [p for s in self.fed_from.get(site, ()) if (p := s()) is not None]
+        return bool(fed) and all(id(p) in held for p in fed)
 
     def skip_backward(self) -> None:
         """A backward pass is over that was accounted for while it ran, or that has failed."""

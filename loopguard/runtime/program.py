@@ -90,7 +90,7 @@ class Program:
         return {
             node: Loop(self._header(node), node)
             for node in ast.walk(self.tree)
-            if isinstance(node, ast.For | ast.AsyncFor | ast.While)
+            if isinstance(node, ast.For | ast.AsyncFor | ast.While) and not _is_list(node)
         }
 
     def place(self, span: tuple[int, int, int, int]) -> Place:
@@ -203,6 +203,23 @@ def inside(node: ast.AST) -> Iterator[ast.AST]:
         yield item
         if not isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
             todo += ast.iter_child_nodes(item)
+
+
+def _is_list(loop: ast.For | ast.AsyncFor | ast.While) -> bool:
+    """Whether a loop only does the same with each of some objects that it names: `for o in (a, b): o.step()`."""
+    return (
+        isinstance(loop, ast.For)
+        and isinstance(loop.target, ast.Name)
+        and isinstance(loop.iter, ast.Tuple | ast.List)
+        and all(isinstance(item, ast.Name | ast.Attribute) for item in loop.iter.elts)
+        and any(
+            isinstance(node, ast.Attribute)
+            and node.attr in ("zero_grad", "step")
+            and isinstance(node.value, ast.Name)
+            and node.value.id == loop.target.id
+            for node in ast.walk(loop)
+        )
+    )
 
 
 def _statements(node: ast.AST) -> Iterator[ast.stmt]:

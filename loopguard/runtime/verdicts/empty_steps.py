@@ -26,7 +26,9 @@ def empty(telling: Telling, raises: bool = False) -> Case | None:
         return None
     thrown = account.discards[-1] if account.discards else None
     if thrown is not None and thrown.clear is not None and thrown.deposits:
-        return _discarded(telling, thrown, thrown.clear, loop)
+        if loop is None or loop in thrown.deposits[-1].site.loops:
+            return _discarded(telling, thrown, thrown.clear, loop)
+        # What was computed before the loop is not what the loop lacks.
     if loop is None or (often < 3 and not raises):
         return None
     cleared = _cleared(telling, loop)

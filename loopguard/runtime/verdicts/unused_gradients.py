@@ -21,9 +21,12 @@ def never_applied(telling: Telling, over: bool) -> Case | None:
     account = telling.account
     if account.steps or account.discarded < 2 or not (over or account.discarded in _PATIENCE):
         return None
-    if any(other.steps and other.held & account.held for other in telling.history.accounts.values()):
-        return None  # another optimizer applies them
     thrown = account.discards[-1]
+    if any(entry.site in account.applied for entry in thrown.deposits):
+        # Another optimizer that holds the same parameters applies some of them, or all.
+        thrown = Discard(tuple(entry for entry in thrown.deposits if entry.site not in account.applied), thrown.clear)
+        if not thrown.deposits:
+            return None
     loop = _loop_of(thrown)
     if loop is None or thrown.clear is None or thrown.clear.site not in account.clear_sites:
         return None  # a module's gradients may be wanted for something else than a step

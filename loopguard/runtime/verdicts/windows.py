@@ -42,6 +42,8 @@ def remainder(telling: Telling) -> Case | None:
     if isinstance(gate.test, ast.BoolOp) or _is_inverted(gate):
         return None  # it also opens for something else, such as the last batch
     sizes = _sizes(telling)
+    if not sizes:
+        return None  # a step that has never found gradients
     leaks = len(sizes) >= 2 and sizes[-1] > sizes[0] > 1
     leaves = bool(account.deposits) and account.deposits[-1].number > at.number and len(account.deposits) < sizes[-1]
     lost = bool(account.windows) and account.windows[-1].discards > 0 and sizes[-1] > 1

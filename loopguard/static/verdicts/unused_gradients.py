@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from loopguard.case import Case
-from loopguard.events import Kind, Relation
+from loopguard.events import Kind, Moment, Relation
 from loopguard.lifecycles import window
 from loopguard.static.lowering.constructors import NEW
 from loopguard.static.paths.graph import Assumption, Happening, Loop
@@ -136,7 +137,12 @@ def _window(
         return None
     found = gate.condition.gate
     facts = {"window": gate.condition.text, "size": found.size if found is not None else ""}
-    return telling.case(window.Mistake.CLEARED, clear, path, loop, facts)
+    case = telling.case(window.Mistake.CLEARED, clear, path, loop, facts)
+    if case is None:
+        return None
+    step = evidence.event_of(steps[0], telling.subject.name)
+    used = Moment(step, "the step of the window uses what has come since", case.trail[-1].iteration)
+    return replace(case, trail=(*case.trail, used))
 
 
 def _is_rarer_loss(telling: Telling, gate: Assumption, loop: Loop) -> bool:

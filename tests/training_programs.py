@@ -1,0 +1,212 @@
+"""Random training programs that run: real models, optimizers and batches, tiny, as text.
+
+Most begin as a loop that is right, and a few edits make it wrong, or not: a statement is dropped, doubled, moved, put
+under a condition or a loop, or another one is put in. The others are statements in any order. Programs read two flags
+from the command line, as real ones do: neither engine can tell from the text what they will be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from textwrap import indent
+
+from hypothesis import strategies as st
+
+FLAGS = ("a", "b")
+"""What a program may be given on its command line."""
+
+HEAD = """\
+import sys
+from contextlib import nullcontext
+
+import torch
+from torch import nn
+
+torch.manual_seed(0)
+k = 3
+a, b = "a" in sys.argv, "b" in sys.argv
+loader = [torch.randn(3, 2) for _ in range(7)]
+model, other = nn.Linear(2, 1), nn.Linear(2, 1)
+"""
+
+ALONE = "optimizer = torch.optim.SGD(model.parameters(), lr=0.01)\n"
+APART = f"{ALONE}second = torch.optim.Adam(other.parameters(), lr=0.01)\n"
+SHARED = """\
+optimizer = torch.optim.SGD([*model.parameters(), *other.parameters()], lr=0.01)
+second = torch.optim.Adam(other.parameters(), lr=0.01)
+"""
+
+HELPERS = {
+    "clear": "def clear():\n    optimizer.zero_grad()\n",
+    "compute": "def compute(x):\n    loss = model(x).sum()\n    loss.backward()\n    return loss\n",
+    "apply": "def apply(optimizer):\n    optimizer.step()\n",
+    "update": """\
+def update(optimizer, x):
+    loss = model(x).sum()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+""",
+    "careless": """\
+def careless(optimizer, x):
+    loss = model(x).sum()
+    loss.backward()
+    optimizer.step()
+""",
+}
+"""What loops may call. A program has those that it calls: of one that does not run, nobody knows when it would."""
+
+Statement = str | tuple[tuple[str, "Block"], ...]
+"""A simple statement, or a compound one: its clauses, each a header and a block."""
+
+Block = list[Statement]
+
+
+def compound(header: str, *block: Statement) -> Statement:
+    """A compound statement of one clause."""
+    return ((header, [*block]),)
+
+
+CLEAR, FORWARD, BACKWARD, STEP = "optimizer.zero_grad()", "loss = model(x).sum()", "loss.backward()", "optimizer.step()"
+UPDATE = (CLEAR, FORWARD, BACKWARD, STEP)
+OTHER_UPDATE = ("second.zero_grad()", "other(x).sum().backward()", "second.step()")
+JOINT = "loss = model(x).sum() + other(x).sum()"
+BY_HAND = "for p in model.parameters(): p.grad = None"
+EACH = "for o in (optimizer, second): o.zero_grad()"
+WINDOW = "if (i + 1) % k == 0"
+
+RIGHT: tuple[tuple[Statement, ...], ...] = (
+    UPDATE,
+    (FORWARD, BACKWARD, STEP, CLEAR),
+    (FORWARD, "model.zero_grad()", BACKWARD, STEP),
+    (FORWARD, "optimizer.zero_grad(set_to_none=False)", BACKWARD, STEP),
+    (BY_HAND, FORWARD, BACKWARD, STEP),
+    ("clear()", "loss = compute(x)", "apply(optimizer)"),
+    ("update(optimizer, x)",),
+    (CLEAR, "careless(optimizer, x)"),
+    (compound("def closure()", CLEAR, FORWARD, BACKWARD, "return loss"), "optimizer.step(closure)"),
+    (FORWARD, "(loss / k).backward()", compound(WINDOW, STEP, CLEAR)),
+    ("loss = compute(x)", compound(f"{WINDOW} or i + 1 == len(loader)", STEP, CLEAR)),
+    (FORWARD, (("if a", [CLEAR, BACKWARD, STEP]), ("else", [CLEAR, BACKWARD, STEP]))),
+    (CLEAR, FORWARD, compound("if a", "continue"), BACKWARD, STEP),
+    (*UPDATE, compound("if b and i == 4", "break")),
+    ((("try", [CLEAR, FORWARD, BACKWARD]), ("finally", [STEP])),),
+    (CLEAR, compound("with nullcontext()", FORWARD, BACKWARD), STEP),
+    (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD), STEP),
+    (compound("for x in loader[:3]", *UPDATE),),
+)
+"""Bodies of loops over batches that are right, about one optimizer."""
+
+RIGHT_FOR_TWO: tuple[tuple[Statement, ...], ...] = (
+    (*UPDATE, *OTHER_UPDATE),
+    (*UPDATE, compound("if a", *OTHER_UPDATE)),
+    (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "second.step()"),
+    (EACH, JOINT, BACKWARD, STEP, "second.step()"),
+)
+"""And about two of them, which hold different parameters."""
+
+PLAIN = (*UPDATE, *UPDATE)
+MORE = (
+    *PLAIN,
+    "model.zero_grad()",
+    "clear()",
+    "compute(x)",
+    "apply(optimizer)",
+    "update(optimizer, x)",
+    "careless(optimizer, x)",
+    "model(x).sum().backward()",
+    "loss = loss.detach()",
+    f"{FORWARD}\ntotal += loss",
+    f"{FORWARD}\ntotal += loss.item()",
+)
+FOR_TWO = (*MORE, *OTHER_UPDATE, "other.zero_grad()", "loss = other(x).sum()", JOINT)
+"""What may stand anywhere in a loop over batches, likelier first."""
+
+BEGINNING = "i, x, total = 0, loader[0], 0.0\nloss = model(x).sum()\n"
+"""Gives a value to what a loop may use before it sets it, once statements have been moved."""
+
+TESTS = ("a", "not a", "b", "a and b", "a or b", "(i + 1) % k == 0", "i % k == 0", "i > 2")
+HEADERS = (*(f"if {test}" for test in TESTS), "for _ in range(2)", "for x in loader[:3]", "with nullcontext()")
+
+JUMPS = ("break", "continue")
+EDITS = ("drop", "drop", "drop", "move", "move", "wrap", "wrap", "put", "double", *JUMPS)
+"""What may be done to a statement. Jumps are put before it, under a condition."""
+
+
+def _blocks(block: Block) -> Iterator[Block]:
+    """A block, and all blocks within it, but not those of functions, nor those that end in a jump."""
+    yield block
+    for item in block:
+        for header, inner in item if not isinstance(item, str) else ():
+            if not header.startswith("def") and not {*JUMPS}.intersection(map(str, inner)):
+                yield from _blocks(inner)
+
+
+def _copy(block: Iterable[Statement]) -> Block:
+    return [
+        item if isinstance(item, str) else tuple((header, _copy(inner)) for header, inner in item) for item in block
+    ]
+
+
+def _text(block: Block) -> str:
+    lines: list[str] = []
+    for item in block or ["pass"]:
+        if isinstance(item, str):
+            lines.append(f"{item}\n")
+        else:
+            lines += [f"{header}:\n{indent(_text(inner), '    ')}" for header, inner in item]
+    return "".join(lines)
+
+
+def _edit(draw: st.DrawFn, training: Block, body: Block, statements: Sequence[Statement]) -> None:
+    """Edit the body of a training's loop over batches. What is moved may go anywhere."""
+    places = [(block, at) for block in _blocks(body) for at in range(len(block))]
+    if not places:
+        return
+    block, at = draw(st.sampled_from(places))
+    edit = draw(st.sampled_from(EDITS))
+    if edit == "drop":
+        del block[at]
+    elif edit == "move":
+        item = block.pop(at)
+        target, to = draw(st.sampled_from([(b, n) for b in _blocks(training) for n in range(len(b) + 1)]))
+        target.insert(to, item)
+    elif edit == "put":
+        block.insert(at, draw(st.sampled_from(statements)))
+    elif edit == "wrap":
+        block[at] = compound(draw(st.sampled_from(HEADERS)), block[at])
+    elif edit == "double":
+        block.insert(at, _copy([block[at]])[0])
+    else:
+        block.insert(at, compound(f"if {draw(st.sampled_from(TESTS))}", edit))
+
+
+def _compiles(text: str) -> bool:
+    try:
+        compile(text, "train.py", "exec")
+    except SyntaxError:
+        return False  # a `break` that was moved out of its loop, a `return` out of its function
+    return True
+
+
+@st.composite
+def _programs(draw: st.DrawFn) -> str:
+    two = draw(st.booleans())
+    optimizers = draw(st.sampled_from((APART, SHARED))) if two else ALONE
+    body = _copy(draw(st.sampled_from((*RIGHT, *RIGHT_FOR_TWO) if two else RIGHT)))
+    training: Block = [(("for i, x in enumerate(loader)", body),)]
+    if draw(st.booleans()):
+        training = [(("for epoch in range(2)", training),)]
+    for _ in range(draw(st.integers(1, 4))):
+        _edit(draw, training, body, FOR_TWO if two else MORE)
+    text = BEGINNING + _text(training)
+    if draw(st.booleans()):
+        text = f"def train():\n{indent(text, '    ')}\n\ntrain()\n"
+    if draw(st.booleans()):
+        # Without this, torch refuses every second backward pass from one loss.
+        text = text.replace(BACKWARD, "loss.backward(retain_graph=True)")
+    helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if f"{name}(" in text)
+    return f"{HEAD}{optimizers}{helpers}{text}"
+
+
+PROGRAMS = _programs().filter(_compiles)
