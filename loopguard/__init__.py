@@ -32,7 +32,7 @@ def __getattr__(name: str) -> object:
     try:
         value: object = getattr(import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if error.name != "torch":
+        if (error.name or "").partition(".")[0] != "torch":
             raise
         raise ImportError(f"`loopguard.{name}` needs torch: pip install 'torch-loopguard[runtime]'") from error
     globals()[name] = value

@@ -12,7 +12,7 @@ finding of a rule that only the text can break, and any finding when the guard w
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from enum import Enum
 
 from loopguard.catalogue import Catalogue
@@ -37,7 +37,7 @@ Visits = Callable[[Place], int]
 """How often a run had an event in the rows of a place."""
 
 
-def verdict(finding: Finding, found: Iterable[Finding], visits: Visits | None, rules: Catalogue) -> Verdict:
+def verdict(finding: Finding, found: Sequence[Finding], visits: Visits | None, rules: Catalogue) -> Verdict:
     """What a run that has `found` something says of a finding. Without `visits`, nothing is refuted."""
     if any(_is_about(other, finding, rules) for other in found):
         return Verdict.CONFIRMED

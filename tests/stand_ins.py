@@ -7,10 +7,14 @@ https://deepspeed.readthedocs.io/en/latest/training.html
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class PreparedOptimizer:
@@ -87,3 +91,12 @@ def modules() -> dict[str, ModuleType | SimpleNamespace]:
         "accelerate": SimpleNamespace(Accelerator=Accelerator),
         "deepspeed": SimpleNamespace(initialize=initialize),
     }
+
+
+def install(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let programs import the stand-ins, and the guard take them for the libraries that they stand in for."""
+    from loopguard.runtime import sites
+
+    for name, module in modules().items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(sites, "_LIBRARY_FOLDERS", (*sites._LIBRARY_FOLDERS, __file__))

@@ -5,7 +5,6 @@ What a rule can only see in the text is left out. Examples of several ranks are 
 
 from __future__ import annotations
 
-import sys
 import warnings
 from pathlib import Path
 from typing import Literal
@@ -17,7 +16,6 @@ from guarded_run import run
 
 from examples import expected, program
 from loopguard import catalogue
-from loopguard.runtime import sites
 
 RULES = catalogue.load()
 JUDGED = frozenset(entry.code for entry in RULES if "R" in entry.rule.engines)
@@ -39,9 +37,7 @@ EXAMPLES = [
 def test_a_run_finds_what_is_marked_and_nothing_else(
     code: str, example: str, ledger: Literal["auto", "full"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, module in stand_ins.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(sites, "_LIBRARY_FOLDERS", (*sites._LIBRARY_FOLDERS, str(stand_ins.__file__)))
+    stand_ins.install(monkeypatch)
     file = tmp_path / "train.py"
     file.write_text(program(example), "utf-8")
     torch.manual_seed(0)

@@ -19,7 +19,6 @@ from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from examples import program
 from loopguard import catalogue
-from loopguard.runtime import sites
 from loopguard.runtime.guard import guard
 
 ROOT = Path(__file__).parent.parent
@@ -114,9 +113,7 @@ def test_scenarios_compute_the_same(file: Path, name: str, ledger: Literal["auto
 def test_examples_of_rules_compute_the_same(
     example: str, ledger: Literal["auto", "full"], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, module in stand_ins.modules().items():
-        monkeypatch.setitem(sys.modules, name, module)
-    monkeypatch.setattr(sites, "_LIBRARY_FOLDERS", (*sites._LIBRARY_FOLDERS, str(stand_ins.__file__)))
+    stand_ins.install(monkeypatch)
     file = tmp_path / "train.py"
     file.write_text(program(example), "utf-8")
     code = compile(program(example), file, "exec")

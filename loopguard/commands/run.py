@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ from loopguard.report import Context
 from loopguard.report import run as report
 from loopguard.report.terminal import say, style
 from loopguard.runtime.launch import Program, find
+from loopguard.runtime.rank import launched_rank
 from loopguard.runtime.session import Session
 from loopguard.runtime.termination import before_termination
 from loopguard.settings import Resolver
@@ -115,7 +115,7 @@ class _Guarded:
         """Let the guard end, and write down what it has found. False where this is not the watched process."""
         if self._outcome is not None or not self.session.end(error):
             return False
-        if _rank() == 0:
+        if launched_rank() == 0:
             self._outcome = self._judge(ended)
             self._write(self._outcome)
         return self._outcome is not None
@@ -153,9 +153,3 @@ class _Guarded:
     def _url(self, code: str) -> str | None:
         entry = self.rules.get(code)
         return entry.url if entry is not None else None
-
-
-def _rank() -> int:
-    """The rank that the launcher has given to this process; 0 where it is alone."""
-    text = os.environ.get("RANK", "0")
-    return int(text) if text.isdecimal() else 0

@@ -41,7 +41,6 @@ _STEPS: dict[Mistake, Verdict] = {
 }
 """What looks at a step that is a mistake in the lifecycle."""
 
-
 Safely = Callable[[Callable[[], object]], object]
 """Does some work of the guard's in the middle of the user's, and lets no error of it out."""
 
@@ -78,6 +77,7 @@ class Bookkeeper:
         self._peers = Peers()
         self._relations: dict[tuple[int, int], tuple[ref[Optimizer | torch.nn.Module] | None, Relation]] = {}
         self._closures: dict[int, closures.Evaluations] = {}
+        self._gone: list[Account] = []
         self._late: list[Account] = []
         self.optimizers = 0
         for optimizer in only or ():
@@ -238,6 +238,7 @@ class Bookkeeper:
         """The verdicts that only the end can give. `error` is what ended the run early."""
         if error is not None:
             self._docket.file(losses.number_of(error, self._sites), None)
+        self._close()
         for account in [*self._late, *self.history.accounts.values()]:
             if account.discards and account.discards[-1].clear is not None:
                 telling = Telling(self.history, account, account.discards[-1].clear, ())
@@ -254,10 +255,6 @@ class Bookkeeper:
             self._peers.leave(self._docket)
         if self._docket.quiet:
             self._docket.speak(self._peers.own(self._docket))
-        for account in self.history.accounts.values():
-            optimizer = account.optimizer()
-            if optimizer is not None:
-                account.optimizer = ref(optimizer)  # its end is no news any more
 
     # What comes of it.
 
@@ -359,18 +356,19 @@ class Bookkeeper:
         if self._only is not None and not any(wanted() is optimizer for wanted in self._only):
             return None
         self.optimizers += 1
-        key, accounts = id(optimizer), self.history.accounts
-        account = Account(self.optimizers, optimizer, self._full, self._journal)
-        account.optimizer = ref(optimizer, lambda gone: self._close(key, gone))
-        account.begin(optimizer)
-        accounts[key] = account
-        return account
+        self._close()
+        opened = Account(self.optimizers, optimizer, self._full, self._journal)
+        # This is heard wherever the last reference went, in the middle of anything: no more than a note is safe.
+        opened.optimizer = ref(optimizer, lambda gone: self._gone.append(opened))
+        opened.begin(optimizer)
+        self.history.accounts[id(optimizer)] = opened
+        return opened
 
-    def _close(self, key: int, gone: object) -> None:
-        account = self.history.accounts.get(key)
-        if account is not None and account.optimizer is gone:
-            del self.history.accounts[key]
-            # This runs wherever the last reference went; what there is to tell waits for the end.
+    def _close(self) -> None:
+        """Close the accounts of optimizers that are gone. What there is to tell of them waits for the end."""
+        while self._gone:
+            account = self._gone.pop()
+            self.history.close(account)
             if account.discards and not account.steps and len(self._late) < OFTEN:
                 self._late.append(account)
 
@@ -385,6 +383,7 @@ class Bookkeeper:
 
     def _happens(self, kind: Kind, subject: int, frame: FrameType) -> Entry:
         """An event: where it is, and in which iteration."""
+        self._close()
         site = self._sites.at(kind, frame)
         self._journal.happened(site, subject, self._sites.depth)
         return self._now.enter(site, subject)

@@ -26,6 +26,7 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.lifecycles.ranks import Mistake
 from loopguard.runtime.courier import Courier
+from loopguard.runtime.rank import launched_rank
 from loopguard.runtime.replicas import Replica, Replicas, checksums, digest, hardware
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def rank_of_process() -> int:
     """The rank of this process: as it is, or as the launcher says that it will be. 0 where it is alone."""
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank()
-    text = os.environ.get("RANK", "0")
-    return int(text) if text.isdecimal() else 0
+    return launched_rank()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,9 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.errors import UsageError
 from loopguard.runtime.docket import Record
-from loopguard.runtime.policies import policy
+from loopguard.runtime.policies import OnFinding, policy
 from loopguard.runtime.watch import Watch
 
-OnFinding = Literal["warn", "raise", "debug", "collect"]
 Ledger = Literal["auto", "full"]
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])

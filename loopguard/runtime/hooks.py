@@ -153,7 +153,7 @@ def _not_compiled(function: Callable[..., _Answer]) -> Callable[..., _Answer]:
 def _survive(listener: Listener, error: Exception) -> None:
     """Go on without a listener that has failed. Called where the error is handled."""
     if isinstance(error, MEANT):
-        raise error
+        raise error.with_traceback(None)  # how the guard has come to it is nothing that the user asks for
     forget(listener)
     listener.fail(error)
 

@@ -53,6 +53,10 @@ class History:
         found = self.accounts.get(id(optimizer))
         return found if found is not None and found.optimizer() is optimizer else None
 
+    def close(self, account: Account) -> None:
+        """Forget an account. Another optimizer may have its place by now."""
+        self.accounts = {key: other for key, other in self.accounts.items() if other is not account}
+
 
 class Telling:
     """One account seen at one event. `frames` are the user's on the stack now, innermost first."""
