@@ -271,5 +271,5 @@ print(loss.item(), criterion(model(inputs), targets).item())
         return f"`{case.at.text}` uses {summed}: nothing clears those of `{case.subject}`"
 
     def advise(self, case: Case) -> str:
-        when = "once per iteration, before `backward()`" if "loop" in case.facts else "after each step"
-        return f"call `{case.subject}.zero_grad()` {when}"
+        # Not "in each iteration": in an accumulation window, that would throw away what it has gathered.
+        return f"call `{case.subject}.zero_grad()` after each step"

@@ -206,3 +206,12 @@ def test_a_training_loop_is_checked_without_torch(place: Path) -> None:
     loaded = _modules_after(place, BROKEN)
     assert "libcst" in loaded
     assert "torch" not in loaded
+
+
+def test_advice_about_a_window_is_not_to_clear_in_each_iteration(run: Run, place: Path) -> None:
+    """That would empty the window before its step."""
+    gated = BROKEN.replace("    optimizer.step()", "    if number % 4 == 0:\n        optimizer.step()")
+    (place / "train.py").write_text(gated, "utf-8")
+    output = run("check", "train.py").stdout
+    assert "LG101 missing-zero-grad" in output
+    assert "help: call `optimizer.zero_grad()` after each step" in output

@@ -57,8 +57,8 @@ HEALTHY = TRAINING.replace("    loss.backward()", "    optimizer.zero_grad()\n  
 Process = subprocess.CompletedProcess[str]
 
 
-def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
-    """A process of Python's, with nothing of ours on its path that is not installed."""
+def start(*arguments: str, stdin: str = "", **environment: str) -> subprocess.Popen[str]:
+    """A process of Python's, with nothing of ours on its path that is not installed, and something to read."""
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "LOOPGUARD"))}
     env |= {
         "PYTHONPATH": str(Path(__file__).parent.parent),
@@ -66,13 +66,19 @@ def start(*arguments: str, **environment: str) -> subprocess.Popen[str]:
         "OMP_NUM_THREADS": "1",
         **environment,
     }
-    return subprocess.Popen(
+    read, written = os.pipe()
+    os.write(written, stdin.encode())
+    os.close(written)
+    process = subprocess.Popen(
         [sys.executable, "-W", "ignore", *arguments],
+        stdin=read,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=env,
     )
+    os.close(read)
+    return process
 
 
 def finish(process: subprocess.Popen[str]) -> Process:

@@ -11,7 +11,7 @@ LG101 missing-zero-grad: `optimizer.step()` uses gradients summed over iteration
    |         ^^^^^^^^^^^^^^^^ (2) iteration 1: uses the gradients
    |                          (4) iteration 2: uses the sum
    |
-help: call `optimizer.zero_grad()` once per iteration
+help: call `optimizer.zero_grad()` after each step
 """
 
 from __future__ import annotations
