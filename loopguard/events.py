@@ -21,7 +21,13 @@ class Kind(Enum):
     READ = "use of .grad"
     CLIP = "clip"
     UNSCALE = "unscale"
+    UPDATE = "update of the scale"
     SCHEDULE = "schedule"
+    EVAL = "switch to evaluation"
+    TRAIN = "switch to training"
+    FORWARD = "forward pass"
+    BUILD = "construction"
+    EPOCH = "set_epoch"
     UNKNOWN = "call into unknown code"
 
 

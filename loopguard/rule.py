@@ -12,7 +12,21 @@ from typing import ClassVar
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
-from loopguard.lifecycles import closure, coverage, gradient, loss, ranks, source, window
+from loopguard.lifecycles import (
+    clipping,
+    closure,
+    construction,
+    coverage,
+    gradient,
+    loss,
+    mode,
+    ranks,
+    sampling,
+    scaling,
+    schedule,
+    source,
+    window,
+)
 
 __all__ = [
     "Case",
@@ -25,11 +39,17 @@ __all__ = [
     "Related",
     "Relation",
     "Rule",
+    "clipping",
     "closure",
+    "construction",
     "coverage",
     "gradient",
     "loss",
+    "mode",
     "ranks",
+    "sampling",
+    "scaling",
+    "schedule",
     "source",
     "window",
 ]

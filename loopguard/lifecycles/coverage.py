@@ -14,5 +14,6 @@ class Mistake(Enum):
 
     UNFED = "an optimizer whose parameters never receive a gradient"
     UNCOVERED = "parameters that receive gradients and that no optimizer holds"
-    REPLACED = "an optimizer that holds parameters which the model has replaced"
     UNMOVED = "an optimizer whose steps leave parameters with gradients as they are"
+    FROZEN = "an optimizer built over parameters that are frozen"
+    EXHAUSTED = "an optimizer that got a generator of parameters which was used up before"
