@@ -11,11 +11,15 @@ from programs import FORWARD, HEAD, codes, findings, lowered, marks
 
 from loopguard.events import Kind
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
-from loopguard.static.paths.effects import ANYTHING, USED, Effect, Effects, subjects_of
+from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Belief, Effect
+from loopguard.static.paths.effects import USED, Effects, subjects_of
 from loopguard.static.paths.graph import FlowGraph
-from loopguard.static.paths.solve import UNKNOWN, Story, after, reachable, tell
+from loopguard.static.paths.solve import Story, reachable, tell
 
 fixed = settings(derandomize=True, deadline=None, max_examples=100)
+
+after = GRADIENT.after
+UNKNOWN = GRADIENT.unknown
 
 BELIEFS = st.frozensets(st.sampled_from(State), min_size=1)
 EFFECTS = st.one_of(st.builds(Effect, st.sampled_from(Action), st.booleans()), st.just(ANYTHING), st.just(USED))
@@ -49,21 +53,19 @@ def test_a_certain_state_and_a_sure_effect_follow_the_table(state: State, action
 
 @fixed
 @given(BELIEFS, EFFECTS)
-def test_a_belief_never_becomes_empty(belief: frozenset[State], effect: Effect) -> None:
+def test_a_belief_never_becomes_empty(belief: Belief, effect: Effect) -> None:
     assert after(belief, effect)[0]
 
 
 @fixed
 @given(BELIEFS, BELIEFS, EFFECTS)
-def test_knowing_less_before_is_knowing_less_after(
-    belief: frozenset[State], other: frozenset[State], effect: Effect
-) -> None:
+def test_knowing_less_before_is_knowing_less_after(belief: Belief, other: Belief, effect: Effect) -> None:
     assert after(belief, effect)[0] <= after(belief | other, effect)[0]
 
 
 @fixed
 @given(BELIEFS, st.sampled_from(Action))
-def test_what_may_happen_may_also_not_happen(belief: frozenset[State], action: Action) -> None:
+def test_what_may_happen_may_also_not_happen(belief: Belief, action: Action) -> None:
     unsure, mistake = after(belief, Effect(action, sure=False))
     assert belief <= unsure
     assert after(belief, Effect(action))[0] <= unsure
@@ -72,7 +74,7 @@ def test_what_may_happen_may_also_not_happen(belief: frozenset[State], action: A
 
 @fixed
 @given(BELIEFS, st.sampled_from(Action))
-def test_a_mistake_is_one_in_every_state_of_the_belief(belief: frozenset[State], action: Action) -> None:
+def test_a_mistake_is_one_in_every_state_of_the_belief(belief: Belief, action: Action) -> None:
     _, mistake = after(belief, Effect(action))
     if mistake is not None:
         assert None not in {TRANSITIONS[state, action][1] for state in belief}
@@ -80,7 +82,7 @@ def test_a_mistake_is_one_in_every_state_of_the_belief(belief: frozenset[State],
 
 @fixed
 @given(BELIEFS)
-def test_after_unknown_code_nothing_is_a_mistake(belief: frozenset[State]) -> None:
+def test_after_unknown_code_nothing_is_a_mistake(belief: Belief) -> None:
     assert after(belief, ANYTHING) == (UNKNOWN, None)
     assert all(after(UNKNOWN, Effect(action))[1] is None for action in Action)
 

@@ -37,6 +37,7 @@ class Action(Enum):
     STEP = "step"
     OTHER_STEP = "another optimizer steps on the same backward"
     ASSIGN = "gradients are assigned by hand"
+    USE = "gradients are read, and serve somebody else"
 
 
 class Mistake(Enum):
@@ -73,5 +74,8 @@ TRANSITIONS: dict[tuple[State, Action], tuple[State, Mistake | None]] = {
     (_S.FRESH, _A.OTHER_STEP): (_S.SHARED, None),
     **{(state, _A.OTHER_STEP): (state, None) for state in State if state is not _S.FRESH},
     **{(state, _A.ASSIGN): (_S.FRESH, None) for state in State},
+    **{(state, _A.USE): (state, None) for state in State},
+    (_S.FRESH, _A.USE): (_S.SPENT, None),
+    (_S.STALE, _A.USE): (_S.SPENT, None),
 }
 """What each action does to each state, and the mistake it makes if the state is certain. Total."""

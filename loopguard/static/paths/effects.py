@@ -8,29 +8,15 @@ from dataclasses import dataclass
 
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
+from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effect
 from loopguard.static.paths.graph import FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
 from loopguard.static.values import Role, Thing, things_in
 
-
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """An action on the subject's gradients.
-
-    `sure` effects happen whenever the event does. `anything` stands for code that may do whatever it likes, `used` for
-    code that takes the gradients as they are, so that discarding them afterwards is no loss.
-    """
-
-    action: Action | None
-    sure: bool = True
-    anything: bool = False
-    used: bool = False
-
-
 _MANY = 48
 
-ANYTHING = Effect(None, anything=True)
-USED = Effect(None, used=True)
+USED = Effect(Action.USE, sure=False)
+"""Code takes the gradients as they are, so that discarding them afterwards is no loss."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,21 +49,26 @@ def subjects_of(graph: FlowGraph) -> list[Subject]:
     ]
 
 
-class Effects:
-    """The effects of a graph's events on one subject, by the number of the event's node.
+class Course:
+    """What the events of a graph mean to one subject of one lifecycle: `of` an event's number, its effects.
 
     `worth` are the conditions by which paths have to be kept apart for this subject.
     """
 
+    def __init__(self, graph: FlowGraph, automaton: Automaton, of: dict[int, tuple[Effect, ...]]) -> None:
+        self.automaton = automaton
+        self.of = of
+        self.worth = _conditions_worth_keeping(graph, of)
+
+
+class Effects(Course):
+    """What the events of a graph do to the gradients of one subject."""
+
     def __init__(self, graph: FlowGraph, subject: Subject) -> None:
         self.subject = subject
         self._events = graph.events()
-        self.of: dict[int, tuple[Effect, ...]] = {}
-        for event in self._events:
-            effects = self._effects(event)
-            if effects:
-                self.of[event.number] = effects
-        self.worth = _conditions_worth_keeping(graph, self.of)
+        found = {event.number: self._effects(event) for event in self._events}
+        super().__init__(graph, GRADIENT, {number: effects for number, effects in found.items() if effects})
 
     def relation(self, event: Happening) -> Relation:
         """How much of the subject a clear or step touches."""

@@ -1,8 +1,7 @@
 """The worklist: what follows from an event, along every feasible path, with the path as evidence.
 
-A *belief* is the set of states that the subject may be in at one point of one path: one state where everything on the
-way was sure, several where it was not. A mistake is reported only if every state of the belief makes one. Beliefs are
-kept apart by the assumptions of their paths, so that two tests of one condition are one choice, not four paths.
+Beliefs are kept apart by the assumptions of their paths, so that two tests of one condition are one choice, not four
+paths.
 """
 
 from __future__ import annotations
@@ -10,15 +9,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 
-from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
+from loopguard.static.paths.automaton import Belief
 from loopguard.static.paths.conditions import decide
-from loopguard.static.paths.effects import Effect, Effects
+from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import Assumption, FlowGraph, Node
 
-Belief = frozenset[State]
-
-UNKNOWN: Belief = frozenset(State)
 MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
 
@@ -46,7 +43,7 @@ class Fact:
 class Violation:
     """A mistake that a path proves: the fact at whose node it happens."""
 
-    mistake: Mistake
+    mistake: Enum
     fact: Fact
 
 
@@ -59,35 +56,16 @@ class Story:
     arrivals: dict[int, set[Belief]]
 
 
-def after(belief: Belief, effect: Effect) -> tuple[Belief, Mistake | None]:
-    """The belief after an effect, and the mistake if the effect is one in every state of the belief."""
-    if effect.anything:
-        return UNKNOWN, None
-    if effect.used:
-        return (belief | {State.SPENT} if belief & {State.FRESH, State.STALE} else belief), None
-    assert effect.action is not None
-    outcomes = [TRANSITIONS[state, effect.action] for state in belief]
-    states = frozenset(state for state, _ in outcomes)
-    if not effect.sure:
-        return belief | states, None
-    mistakes = {mistake for _, mistake in outcomes}
-    if len(mistakes) == 1:
-        return states, mistakes.pop()
-    # Used gradients are there in either case; whether new ones came on top decides nothing.
-    return states, Mistake.STALE_STEP if mistakes == {Mistake.STALE_STEP, Mistake.REPEATED_STEP} else None
-
-
-def tell(
-    graph: FlowGraph, effects: Effects, start: int, belief: Belief, given: Iterable[frozenset[Assumption]]
-) -> Story:
+def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: Iterable[frozenset[Assumption]]) -> Story:
     """Follow every feasible path from the event at node `start`, which finds the subject as `belief` says.
 
     `given` are the assumptions under which paths arrive there.
 
-    A path ends where the state is decided anew: at a sure step or clear, which begins a story of its own, and where
+    A path ends where the state is decided anew, say at a sure step or clear, which begins a story of its own, and where
     nothing is known any more. So each story is short, and tells of a mistake from its cause to its effect.
     """
-    worth = effects.worth
+    automaton, worth = course.automaton, course.worth
+    unknown = automaton.unknown
     story = Story(start, [], {})
     firsts = [Fact(start, belief, assumptions, None) for assumptions in sorted(given, key=_in_words)]
     todo = deque(firsts)
@@ -96,16 +74,14 @@ def tell(
         fact = todo.popleft()
         node = graph.nodes[fact.node]
         belief, over = fact.belief, False
-        for effect in effects.of.get(fact.node, ()):
+        for effect in course.of.get(fact.node, ()):
             if fact.before is not None:
                 story.arrivals.setdefault(fact.node, set()).add(belief)
-            belief, mistake = after(belief, effect)
+            belief, mistake = automaton.after(belief, effect)
             if mistake is not None and fact.before is not None:
                 story.violations.append(Violation(mistake, fact))
-            # A step that finds nothing leaves everything as it is.
-            idle = effect.action is Action.STEP and belief == {State.CLEAN}
-            over = over or (effect.sure and effect.action in (Action.STEP, Action.CLEAR) and not idle)
-        if belief == UNKNOWN or (over and fact.before is not None):
+            over = over or automaton.settles(effect, belief)
+        if belief == unknown or (over and fact.before is not None):
             continue
         assumptions = _kept(node, fact.assumptions)
         for target, further in _successors(node, assumptions, worth):
@@ -120,7 +96,18 @@ def tell(
     return story
 
 
-def reachable(graph: FlowGraph, effects: Effects) -> dict[int, set[frozenset[Assumption]]]:
+def stories(graph: FlowGraph, course: Course) -> list[Story]:
+    """The stories of every event that begins one."""
+    reached = reachable(graph, course)
+    found = []
+    for number, effects in course.of.items():
+        state = course.automaton.found.get(effects[0].action) if effects[0].sure and effects[0].action else None
+        if state is not None and number in reached:
+            found.append(tell(graph, course, number, frozenset({state}), reached[number]))
+    return found
+
+
+def reachable(graph: FlowGraph, course: Course) -> dict[int, set[frozenset[Assumption]]]:
     """For each node that a path without a contradiction leads to, what such paths take to be true on arrival."""
     start: tuple[int, frozenset[Assumption]] = (0, frozenset())
     todo = deque([start])
@@ -129,7 +116,7 @@ def reachable(graph: FlowGraph, effects: Effects) -> dict[int, set[frozenset[Ass
     while todo:
         number, assumptions = todo.popleft()
         node = graph.nodes[number]
-        for target, further in _successors(node, _kept(node, assumptions), effects.worth):
+        for target, further in _successors(node, _kept(node, assumptions), course.worth):
             known = found.setdefault(target, set())
             if further not in known and len(further) <= MAX_ASSUMPTIONS:
                 known.add(further)

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
 from loopguard.lifecycles.gradient import State
+from loopguard.static.paths.automaton import Belief
 from loopguard.static.paths.effects import Effects
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop, Site
-from loopguard.static.paths.solve import Fact, after
+from loopguard.static.paths.solve import Fact
 from loopguard.static.scope import File
 
 _TEXT_LIMIT = 80
@@ -74,7 +75,7 @@ def trail(graph: FlowGraph, effects: Effects, path: list[Fact], loop: Loop | Non
         belief = fact.belief
         for effect in effects.of[fact.node]:
             note = _note(node.event, belief, effect.sure)
-            belief, _ = after(belief, effect)
+            belief, _ = effects.automaton.after(belief, effect)
             if note:
                 inside = loop is not None and loop in node.event.loops
                 moments.append(Moment(event_of(node.event, name), note, iteration if inside else 0))
@@ -82,7 +83,7 @@ def trail(graph: FlowGraph, effects: Effects, path: list[Fact], loop: Loop | Non
     return tuple(moments)
 
 
-def _note(event: Happening, belief: frozenset[State], sure: bool) -> str:
+def _note(event: Happening, belief: Belief, sure: bool) -> str:
     kind = event.kind
     if kind is Kind.CLEAR:
         if not sure:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from enum import Enum
 
 from loopguard.case import Case
 from loopguard.lifecycles import window
@@ -17,7 +18,7 @@ from loopguard.static.verdicts.stale_steps import mixed, repeated, stale
 from loopguard.static.verdicts.telling import Telling
 from loopguard.static.verdicts.unused_gradients import unused
 
-_VERDICTS: dict[Mistake, Callable[[Telling, Violation], Case | None]] = {
+_VERDICTS: dict[Enum, Callable[[Telling, Violation], Case | None]] = {
     Mistake.STALE_STEP: stale,
     Mistake.REPEATED_STEP: repeated,
     Mistake.EMPTY_STEP: empty,
@@ -26,7 +27,7 @@ _VERDICTS: dict[Mistake, Callable[[Telling, Violation], Case | None]] = {
 }
 """Each returns a case, or None where the path of a violation proves too little."""
 
-_Key = tuple[int, Mistake]
+_Key = tuple[int, Enum]
 """The node at which a path goes wrong, and how."""
 
 

@@ -7,11 +7,12 @@ from enum import Enum
 
 from loopguard.case import Case
 from loopguard.events import Kind
-from loopguard.lifecycles.gradient import Action, State
+from loopguard.lifecycles.gradient import State
+from loopguard.static.paths.automaton import GRADIENT, Belief
 from loopguard.static.paths.effects import Effects, Subject
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import common_loops
-from loopguard.static.paths.solve import Belief, Fact, Story, Violation, reachable, tell
+from loopguard.static.paths.solve import Fact, Story, Violation, reachable, tell
 from loopguard.static.scope import File
 from loopguard.static.verdicts import evidence
 
@@ -43,8 +44,7 @@ class Telling:
         effects = self.effects.of.get(event.number, ())
         if not effects or not effects[0].sure:
             return None
-        found = {Action.STEP: State.FRESH, Action.BACKWARD: State.CLEAN, Action.CLEAR: State.SPENT}
-        state = found.get(effects[0].action) if effects[0].action is not None else None
+        state = GRADIENT.found.get(effects[0].action) if effects[0].action is not None else None
         return frozenset({state}) if state is not None else None
 
     def violations(self) -> list[Violation]:
