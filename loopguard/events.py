@@ -27,6 +27,7 @@ class Kind(Enum):
     TRAIN = "switch to training"
     FORWARD = "forward pass"
     BUILD = "construction"
+    REPLACE = "replacement of a part"
     EPOCH = "set_epoch"
     UNKNOWN = "call into unknown code"
 

@@ -198,10 +198,6 @@ _MESSAGES = {
     coverage.Mistake.UNCOVERED: (
         "`{call}` leaves out parameters that receive gradients and are in no optimizer: {these}"
     ),
-    coverage.Mistake.REPLACED: (
-        "`{call}` steps parameters that have been replaced: {these} receive the gradients, and `{subject}` "
-        "does not hold them"
-    ),
     coverage.Mistake.UNMOVED: (
         "`{call}` leaves parameters of `{subject}` as they are although they have gradients: {these}"
     ),
@@ -209,6 +205,5 @@ _MESSAGES = {
 _ADVICE = {
     coverage.Mistake.UNFED: "give `{subject}` the parameters that are trained, or set `requires_grad` on its own",
     coverage.Mistake.UNCOVERED: "add them to `{subject}`, or freeze them with `requires_grad_(False)`",
-    coverage.Mistake.REPLACED: "build `{subject}` after the last change of the module's parameters",
     coverage.Mistake.UNMOVED: "write into the parameters that `{subject}` holds, not into copies or captured tensors",
 }

@@ -22,6 +22,7 @@ class State(Enum):
 class Action(Enum):
     """What an event means to a schedule."""
 
+    BUILD = "the schedule is built"
     STEP = "step of the optimizer"
     SCHEDULE = "the schedule moves on"
 
@@ -37,6 +38,7 @@ class Mistake(Enum):
 
 
 TRANSITIONS: dict[tuple[State, Action], tuple[State, Mistake | None]] = {
+    **{(state, Action.BUILD): (State.BUILT, None) for state in State},
     (State.BUILT, Action.STEP): (State.RUNNING, None),
     (State.RUNNING, Action.STEP): (State.RUNNING, None),
     (State.BUILT, Action.SCHEDULE): (State.BUILT, Mistake.BEFORE_OPTIMIZER),

@@ -17,8 +17,14 @@ from loopguard.static.lowering.relevance import is_root
 from loopguard.static.project import Project
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
+from loopguard.static.verdicts.clipping import clipping_cases
+from loopguard.static.verdicts.construction import construction_cases
 from loopguard.static.verdicts.gradients import gradient_cases
 from loopguard.static.verdicts.losses import noted_cases, retained_cases
+from loopguard.static.verdicts.modes import mode_cases
+from loopguard.static.verdicts.replicas import replica_cases
+from loopguard.static.verdicts.scaling import scaling_cases
+from loopguard.static.verdicts.schedules import schedule_cases
 from loopguard.static.verdicts.windows import window_cases
 
 if TYPE_CHECKING:
@@ -88,4 +94,6 @@ def _cases(file: File, ctx: Context) -> Iterator[Case]:
     yield from (case for case in noted_cases(file, ctx) if not (late and case.mistake is loss.Mistake.LAST_ONLY))
     yield from cases
     yield from window_cases(file, ctx.graph)
+    for found in (scaling_cases, clipping_cases, schedule_cases, mode_cases, construction_cases, replica_cases):
+        yield from found(file, ctx.graph)
     yield from retained_cases(file, ctx)

@@ -10,7 +10,7 @@ from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
 from loopguard.static.values import FileValue, Inert, Value
 
-_EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim")
+_EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch")
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)"
     rb"|import[ \t]+(?P<plain>[\w.]+))",

@@ -52,24 +52,28 @@ class Thing(Value):
     built over, None if that is unknown. `captured` are the things that it was built from, and may contain. `known`
     says that the object's construction was seen, so that two known things are two objects. `wrapped` optimizers were
     given to a library that decides when they step; `backs` says that the object has been seen to run backward passes
-    itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way;
-    `parameter`, that it is what a function gets under this name.
+    itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way, `frozen`, that all of
+    them are; `parameter`, that it is what a function gets under this name; `replicated`, that ranks exchange its
+    gradients. `call` is the expression that made the object, where it is worth a look.
     """
 
     __slots__ = (
         "attrs",
         "averages",
         "backs",
+        "call",
         "captured",
         "clears_itself",
         "cls",
         "dotted",
+        "frozen",
         "holds",
         "known",
         "label",
         "number",
         "parameter",
         "parent",
+        "replicated",
         "role",
         "toggled",
         "wrapped",
@@ -98,6 +102,9 @@ class Thing(Value):
         self.cls = cls
         self.attrs: dict[str, Value] = {}
         self.toggled = False
+        self.frozen = False
+        self.call: cst.Call | None = None
+        self.replicated = False
         self.parameter = False
         self.wrapped = False
         self.backs = False
@@ -151,6 +158,7 @@ class Tensor(Value):
     `cut` tells what cut the graph off when `graph` is NO. `ancestors` are the tensors that it was computed from, itself
     included. `born` is the stack of loops in which it was computed. `mean` says that it is the mean over a batch as
     PyTorch's criteria make it, `divided` that something has been divided or scaled on the way, and `divisor` by what.
+    `scaled` losses have gone through a gradient scaler.
     """
 
     sources: frozenset[Thing] = frozenset()
@@ -163,6 +171,7 @@ class Tensor(Value):
     divided: bool = False
     divisor: str = ""
     carried: bool = False
+    scaled: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from weakref import ref
 
 import torch
 from torch import Tensor
 
 from loopguard.case import Case
+from loopguard.lifecycles import construction
 from loopguard.lifecycles.coverage import Mistake
 from loopguard.runtime.ledger import Account
 from loopguard.runtime.names import modules_alive
@@ -63,7 +65,7 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
         return None
     trail = (telling.moment(telling.at, "a step" if fed else "a step without gradients"),)
 
-    def case(mistake: Mistake, parameters: Sequence[Tensor]) -> Case:
+    def case(mistake: Enum, parameters: Sequence[Tensor]) -> Case:
         facts = {"first": telling.names(parameters[:1])[0], "count": str(len(parameters))}
         return telling.case(mistake, telling.at, trail, loop, facts, (), (), parameters)
 
@@ -72,7 +74,7 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
     if free:
         orphans = [p for p in held if p.grad is None]
         if orphans and (unfed or not _owned(orphans)):
-            return case(Mistake.REPLACED, free)
+            return case(construction.Mistake.REPLACED, free)
         if not unfed:
             return case(Mistake.UNCOVERED, free)
         return case(Mistake.UNFED, held)

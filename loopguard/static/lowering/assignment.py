@@ -9,7 +9,7 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.lifecycles import source
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
-from loopguard.static.lowering import iteration, recognise
+from loopguard.static.lowering import iteration, recognise, replacement
 from loopguard.static.lowering.constructors import NEW, attach
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, provenance
@@ -84,6 +84,7 @@ def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: V
                 attach(ctx, target, owner)
             for thing in owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ():
                 thing.toggled = True
+            replacement.freeze(ctx, owner, value)
             return
     iteration.bind(ctx, target, value)
 

@@ -24,7 +24,7 @@ from loopguard.static.library import (
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.lowering import constructors, recognise
+from loopguard.static.lowering import constructors, modes, recognise
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.lowering.objects import (
@@ -136,6 +136,7 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
         event = recognise.scaler_call(ctx, node, callee, arguments)
         if event is not None:
             return event
+        modes.called(ctx, node, callee)
         if callee.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
             forward = find_method(callee.cls, "forward") if callee.cls is not None else None
             if forward is not None and holds_events(forward[0].file, forward[0].node):

@@ -18,7 +18,7 @@ from loopguard.static.library import (
     SAME_OPTIMIZER,
     SCHEDULER_NAME,
 )
-from loopguard.static.lowering import iteration
+from loopguard.static.lowering import iteration, replacement, scaling, schedules
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import attribute_of, derives_from, is_module
@@ -83,7 +83,7 @@ def from_receiver(ctx: Context, node: cst.Call, owner: Value, name: str, argumen
             return made
         if name == "scale" and arguments.positional and owner.role is not Role.DATA:
             if owner.role is Role.SCALER or "scal" in owner.label.lower():
-                return arguments.positional[0]
+                return scaling.scaled(owner, arguments.positional[0])
         if (
             _MAKES_OPTIMIZER.search(name)
             and not _NOT_OPTIMIZER.search(name)
@@ -114,6 +114,9 @@ def attach(ctx: Context, target: cst.BaseExpression, tensor: Tensor) -> None:
 def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None, dotted: str) -> Thing:
     """A new optimizer. Where a loop builds one anew, nothing is known of the gradients that it finds."""
     made = Thing("", Role.OPTIMIZER, dotted=dotted, holds=holds, known=True)
+    made.call = node if isinstance(node, cst.Call) else None
+    made.frozen = bool(holds) and all(replacement.is_frozen(held) for held in holds or ())
+    ctx.emit(Kind.BUILD, node, made)
     if ctx.loops:
         ctx.emit(Kind.UNKNOWN, node, made, via=NEW)
     return made
@@ -138,6 +141,10 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         "FullyShardedDataParallel",
         "fully_shard",
     ):
+        if isinstance(first, Thing):
+            first.replicated = first.replicated or last == "DistributedDataParallel"
+            if "fully_shard" in last.lower() or "FullySharded" in last:
+                replacement.whole(ctx, node, first)
         return first if first is not None else Thing("")
     if dotted in SAME_OPTIMIZER:
         given = arguments.get(0, "optimizer", "init_optimizer")
@@ -151,7 +158,9 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
             given = arguments.get(0, "params")
             return _optimizer(ctx, node, holdings([given]), dotted)
     if "lr_scheduler" in dotted or (dotted.startswith(("transformers.", "timm.")) and SCHEDULER_NAME.search(last)):
-        return Thing("", Role.SCHEDULER, known=True)
+        return schedules.scheduler(ctx, node, dotted, arguments)
+    if last == "DistributedSampler":
+        return schedules.sampler(ctx, node, dotted)
     if last == "GradScaler" or last == "ShardedGradScaler":
         return Thing("", Role.SCALER, known=True)
     if dotted == "accelerate.Accelerator" or last == "Fabric":
@@ -170,7 +179,7 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     if dotted in ("copy.deepcopy", "copy.copy", "deepcopy", "torch.optim.swa_utils.AveragedModel"):
         return _copied(first)
     if dotted.startswith("torch."):
-        return _from_torch(ctx, dotted, last, first, arguments)
+        return _from_torch(ctx, node, dotted, last, first, arguments)
     if dotted in ("float", "int", "round"):
         return detached(ctx, first, f"`{dotted}()`") if first is not None else Const(...)
     if dotted == "numpy.mean" or dotted.startswith("numpy."):
@@ -209,7 +218,9 @@ def _copied(first: Value | None) -> Value:
     return first if first is not None else Thing("")
 
 
-def _from_torch(ctx: Context, dotted: str, last: str, first: Value | None, arguments: Arguments) -> Value | None:
+def _from_torch(
+    ctx: Context, node: cst.Call, dotted: str, last: str, first: Value | None, arguments: Arguments
+) -> Value | None:
     reduction = arguments.keywords.get("reduction")
     averaged = not isinstance(reduction, Const) or reduction.value == "mean"
     averaged = averaged and "size_average" not in arguments.keywords and "reduce" not in arguments.keywords
@@ -218,7 +229,9 @@ def _from_torch(ctx: Context, dotted: str, last: str, first: Value | None, argum
             made = Thing("", Role.CRITERION, known=True)
             made.averages = averaged and not arguments.open
             return made
-        return Thing("", Role.MODULE, known=True, captured=_things(arguments))
+        module = Thing("", Role.MODULE, known=True, captured=_things(arguments))
+        module.call = node
+        return module
     if dotted.startswith("torch.nn.functional."):
         return computed(ctx, arguments.values, mean=last in MEAN_FUNCTIONS and averaged)
     if dotted == "torch.autograd.grad":

@@ -134,6 +134,7 @@ class Context:
         clears_itself: bool = False,
         maybe: bool = False,
         via: str = "",
+        scaler: Thing | None = None,
     ) -> Happening | None:
         """Append an event behind the frontier, unless control cannot get here or only values are wanted."""
         if self.silent or not self.graph.reachable:
@@ -153,6 +154,8 @@ class Context:
             maybe=maybe,
             via=via,
             depth=self.accumulating_depth,
+            scaler=scaler,
+            grad_off=self.grad_off,
         )
         event.number = self.graph.add(Node("", event=event))
         return event

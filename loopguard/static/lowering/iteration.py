@@ -7,6 +7,7 @@ from functools import reduce
 import libcst as cst
 
 from loopguard.static.library import DATA_NAME, OPTIMIZER_NAME
+from loopguard.static.lowering import replacement
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, join
 from loopguard.static.syntax import text_of
@@ -122,6 +123,7 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
             # `self.scaler = None` in one branch does not undo what another branch has made.
             if not (isinstance(value, Const) and isinstance(owner.attrs.get(target.attr.value), Thing)):
                 owner.attrs[target.attr.value] = value
+                replacement.part(ctx, target, owner, value)
             ctx.assigned(frozenset({f"#{owner.number}.{target.attr.value}"}))
     elif isinstance(target, cst.Subscript):
         _bind_element(ctx, target, value)
@@ -159,6 +161,7 @@ def _bind_element(ctx: Context, target: cst.Subscript, value: Value) -> None:
         owner.items[key] = Thing("") if isinstance(value, Group | Table) and owner in collections_in(value) else value
     elif isinstance(owner, Thing) and text:
         owner.attrs[f"[{text}]"] = value
+        replacement.part(ctx, target, owner, value)
     elif isinstance(owner, Group):
         add(owner, [value])
         owner.open = True

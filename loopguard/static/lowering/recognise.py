@@ -17,6 +17,7 @@ from loopguard.static.library import (
     SCALER_NAME,
     SCHEDULER_NAME,
 )
+from loopguard.static.lowering import modes, replacement, scaling, schedules
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.constructors import is_optimizer_like
 from loopguard.static.lowering.context import Accumulation, Context
@@ -74,7 +75,7 @@ def method_event(ctx: Context, node: cst.Call, owner: Value, name: str, argument
     handler = _METHODS.get(name)
     if handler is not None:
         return handler(ctx, node, owner, arguments)
-    if name in CLIPPERS or name in ("clip_gradients", "clip_grad"):
+    if scaling.is_clip(name):
         target = arguments.get(0, "parameters") or owner
         ctx.emit(Kind.CLIP, node, target)
         return Const(...)
@@ -119,10 +120,18 @@ def _objects(ctx: Context, owner: Value, node: cst.Call) -> list[Thing]:
     return []
 
 
-def _gated(ctx: Context, node: cst.Call, thing: Thing, kind: Kind, clears_itself: bool = False, via: str = "") -> None:
+def _gated(
+    ctx: Context,
+    node: cst.Call,
+    thing: Thing,
+    kind: Kind,
+    clears_itself: bool = False,
+    via: str = "",
+    scaler: Thing | None = None,
+) -> None:
     """Emit a clear or step; within `accumulate()` a prepared optimizer does it at the end of a window only."""
     if not (ctx.accumulating and thing.role is Role.OPTIMIZER):
-        ctx.emit(kind, node, thing, clears_itself=clears_itself, via=via or ctx.accumulating)
+        ctx.emit(kind, node, thing, clears_itself=clears_itself, via=via or ctx.accumulating, scaler=scaler)
         return
     condition = Condition(SYNC, SYNC, frozenset({SYNC}), SYNC)
     when = Assumption(condition, True)
@@ -153,7 +162,8 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
         if thing.role is Role.SCALER or SCALER_NAME.search(thing.label) or thing.role is Role.OPAQUE:
             assert isinstance(first, Thing)
             first.role = Role.OPTIMIZER
-            _gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label)
+            scaler = thing if scaling.is_scaler(thing) else None
+            _gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label, scaler=scaler)
             return Const(None)
     if thing.role is Role.SCHEDULER or (thing.role is not Role.OPTIMIZER and SCHEDULER_NAME.search(thing.label)):
         ctx.emit(Kind.SCHEDULE, node, thing)
@@ -281,14 +291,10 @@ def _manual_backward(ctx: Context, node: cst.Call, owner: Value, arguments: Argu
     return Const(None)
 
 
-def _unscale(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
-    ctx.emit(Kind.UNSCALE, node, arguments.get(0, "optimizer"))
-    return Const(None)
-
-
 def _requires_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
     for thing in owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ():
         thing.toggled = True
+    replacement.freeze(ctx, owner, arguments.get(0, "requires_grad") or Const(True))
     return owner if isinstance(owner, Thing | Params) else None
 
 
@@ -298,8 +304,12 @@ _METHODS = {
     "step": _step,
     "backward": _backward,
     "manual_backward": _manual_backward,
-    "unscale_": _unscale,
     "requires_grad_": _requires_grad,
+    "unscale_": scaling.unscale,
+    "update": scaling.update,
+    "eval": modes.switch_to_eval,
+    "train": modes.switch_to_train,
+    "set_epoch": schedules.set_epoch,
 }
 
 

@@ -11,7 +11,7 @@ from loopguard.static.scope import File, Import
 from loopguard.static.values import Class, FileValue, Function
 
 _EVENTS = re.compile(
-    r"backward|zero_grad|\bstep\b|\.grad\b|optim|parameters\(|requires_grad|scaler|accumulat|\bclip_grad",
+    r"backward|zero_grad|\bstep\b|\.grad\b|optim|parameters\(|requires_grad|scaler|accumulat|\bclip_grad|\.eval\(|\.train\(|set_epoch",
     re.IGNORECASE,
 )
 _STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")

@@ -227,7 +227,7 @@ def _while(ctx: Context, node: cst.While) -> None:
 
 def _open_loop(ctx: Context, node: cst.For | cst.While, loop: Loop) -> Loop:
     ctx.graph.loops.append(loop)
-    loop.depth, loop.file = len(ctx.guards), ctx.file
+    loop.depth, loop.file, loop.node = len(ctx.guards), ctx.file, node
     for name in assignment.names_bound_in(node.body):
         old = ctx.env.variables.get(name)
         if isinstance(old, Const) and type(old.value) is int and name in assignment.counters_in(node.body):

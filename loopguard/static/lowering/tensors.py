@@ -66,6 +66,7 @@ def _merge(tensors: Iterable[Tensor]) -> Tensor:
         divided=any(item.divided for item in items),
         divisor=next((item.divisor for item in items if item.divisor), ""),
         carried=any(item.carried for item in items),
+        scaled=any(item.scaled for item in items),
     )
 
 
@@ -108,6 +109,7 @@ def computed(
         divided=merged.divided or divided,
         divisor=divisor or merged.divisor,
         carried=merged.carried,
+        scaled=merged.scaled,
     )
 
 

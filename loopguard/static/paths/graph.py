@@ -53,7 +53,8 @@ class Assumption:
 class Loop:
     """A loop of the program: its number, its header as written, and whether it walks over batches of data.
 
-    `depth` is the number of conditions around it, `assigned` the storage that its body assigns to, `file` where it is.
+    `depth` is the number of conditions around it, `assigned` the storage that its body assigns to; it stands in `file`
+    as `node`.
     """
 
     number: int
@@ -63,6 +64,7 @@ class Loop:
     breaks: bool = False
     depth: int = 0
     file: File | None = None
+    node: cst.CSTNode | None = None
     assigned: set[str] = field(default_factory=set)
 
 
@@ -82,6 +84,7 @@ class Happening:
     `target` is what is cleared, stepped or handed to unknown code, None for "perhaps anything"; for a backward pass
     `loss` is what it starts from. `loops` and `guards` are the loops and conditions that enclose it, outermost first.
     `via` names the object through which a library does it; `depth` counts the conditions around that one's block.
+    `scaler` is the gradient scaler that takes part. `grad_off` is what switches recording off around it, as written.
     """
 
     kind: Kind
@@ -96,7 +99,8 @@ class Happening:
     maybe: bool = False
     via: str = ""
     depth: int = 0
-    among: tuple[Thing, ...] = ()
+    scaler: Thing | None = None
+    grad_off: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -108,6 +112,11 @@ class Node:
     again: Loop | None = None
     assigned: frozenset[str] = frozenset()
     successors: list[tuple[int, Assumption | None]] = field(default_factory=list)
+
+
+def text_around(loop: Loop) -> str:
+    """A loop as it is written, header and body; empty for a loop that has no text of its own."""
+    return loop.file.tree.source(loop.node) if loop.file is not None and loop.node is not None else ""
 
 
 Frontier = list[tuple[int, Assumption | None]]

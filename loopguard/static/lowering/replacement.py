@@ -1,0 +1,63 @@
+"""What becomes of parameters that an optimizer may hold: frozen, thawed, replaced, sharded.
+
+https://docs.pytorch.org/docs/stable/optim.html#constructing-it
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import libcst as cst
+
+from loopguard.events import Kind, Relation
+from loopguard.static.lowering.context import Context
+from loopguard.static.paths.relations import covers
+from loopguard.static.syntax import text_of
+from loopguard.static.values import Const, Params, Role, Thing, Value
+
+WITHOUT_PARAMETERS = ("Identity", "ReLU", "Dropout", "Flatten", "Softmax", "GELU", "Sigmoid", "Tanh", "None")
+
+
+def part(ctx: Context, target: cst.BaseExpression, owner: Thing, value: Value) -> None:
+    """Note that a part of `owner` is another module from here on."""
+    if not isinstance(value, Thing) or value.role is not Role.MODULE:
+        return
+    thaw([owner])
+    if value.call is not None and text_of(value.call.func).endswith(WITHOUT_PARAMETERS):
+        return
+    whole(ctx, target, owner)
+
+
+def whole(ctx: Context, node: cst.CSTNode, owner: Thing) -> None:
+    """Note that parameters of `owner` are others from here on, if an optimizer has taken the old ones."""
+    if any(
+        event.kind is Kind.BUILD
+        and isinstance(event.target, Thing)
+        and any(covers(held, owner) is Relation.WHOLE for held in event.target.holds or ())
+        for event in ctx.graph.events()
+    ):
+        ctx.emit(Kind.REPLACE, node, owner)
+
+
+def freeze(ctx: Context, owner: Value, value: Value) -> None:
+    """Note `requires_grad = value` for parameters: certain only if it is done to all of them, whatever happens."""
+    things = owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ()
+    off = isinstance(value, Const) and value.value is False
+    entire = not (isinstance(owner, Params) and (owner.partial or not owner.complete))
+    if off and entire and not ctx.guards and not ctx.silent:
+        for thing in things:
+            thing.frozen = True
+    elif not off:
+        thaw(things)
+
+
+def thaw(things: Iterable[Thing]) -> None:
+    """Note that some parameters of these things may be trained."""
+    for thing in things:
+        for other in (thing, *thing.owners(), *thing.parts()):
+            other.frozen = False
+
+
+def is_frozen(held: Thing) -> bool:
+    """Whether all parameters of a module are frozen."""
+    return held.frozen or any(owner.frozen for owner in held.owners())

@@ -1,0 +1,148 @@
+"""Clips on a graph that bound nothing which a step will use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from loopguard.case import Case
+from loopguard.events import Kind, Relation
+from loopguard.lifecycles import gradient
+from loopguard.lifecycles.clipping import TRANSITIONS, Action, Mistake, State
+from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
+from loopguard.static.paths.effects import Course, Effects, subjects_of
+from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.guards import guard_keys, innermost
+from loopguard.static.paths.relations import touches
+from loopguard.static.scope import File
+from loopguard.static.values import Role, Thing, things_in
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.courses import Slip, along, case_of, slips
+
+_CLIPPING = Automaton(
+    TRANSITIONS,
+    found={Action.STEP: State.FRESH, Action.CLEAR: State.USED},
+    ends=frozenset({Action.STEP, Action.CLEAR, Action.BACKWARD}),
+)
+_ACTIONS = {
+    gradient.Action.BACKWARD: Action.BACKWARD,
+    gradient.Action.CLEAR: Action.CLEAR,
+    gradient.Action.STEP: Action.STEP,
+}
+_MEASURES = re.compile(r"\binf\b|1e\+?[5-9]|1e\+?\d\d")
+"""A bound that nothing exceeds: the call is there for the norm that it returns."""
+
+
+def clipping_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
+    """The cases about clips on `graph`."""
+    clips = [event for event in graph.events() if event.kind is Kind.CLIP and not _MEASURES.search(event.text)]
+    if not clips:
+        return
+    told: set[Happening] = set()
+    for subject in subjects_of(graph):
+        effects = Effects(graph, subject)
+        for slip in slips(graph, Course(graph, _CLIPPING, _effects(clips, effects, graph))):
+            if slip.at not in told and _is_proved(graph, effects, slip):
+                case = _misplaced(file, effects, slip)
+                if case is not None:
+                    told.add(slip.at)
+                    yield case
+    yield from (case for clip in clips if clip not in told for case in _elsewhere(file, graph, clip))
+
+
+def _effects(clips: list[Happening], effects: Effects, graph: FlowGraph) -> dict[int, tuple[Effect, ...]]:
+    found: dict[int, tuple[Effect, ...]] = {}
+    for event in graph.events():
+        if event in clips:
+            if effects.relation(event) in (Relation.WHOLE, Relation.PART) or _only(graph, event):
+                found[event.number] = (Effect(Action.CLIP),)
+            continue
+        made = tuple(item for effect in effects.of.get(event.number, ()) if (item := _effect(effect)) is not None)
+        if made:
+            found[event.number] = made
+    return found
+
+
+def _effect(effect: Effect) -> Effect | None:
+    if effect.anything or effect.action is gradient.Action.ASSIGN:
+        return ANYTHING
+    for action, meaning in _ACTIONS.items():
+        if effect.action is action:
+            return Effect(meaning, effect.sure)
+    return None
+
+
+def _only(graph: FlowGraph, clip: Happening) -> bool:
+    """Whether there is but one optimizer whose gradients a clip can be meant for."""
+    steppers = {event.target for event in graph.events() if event.kind is Kind.STEP}
+    return len(steppers) == 1
+
+
+def _is_proved(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
+    """Whether the gradients that a step uses are surely not those that were clipped."""
+    loop = innermost(slip.at)
+    if loop is None or loop not in slip.begins.loops or innermost(slip.begins) is not loop:
+        return False
+    if slip.mistake is Mistake.AFTER_STEP:
+        # Behind a gate of its own, a step leaves the gradients of other iterations to be clipped.
+        if slip.goes_round is not None or not guard_keys(slip.begins, loop) <= guard_keys(slip.at, loop):
+            return False
+        return _is_cleared_next(graph, effects, slip)
+    backwards = [event for event in graph.events() if event.kind is Kind.BACKWARD and innermost(event) is loop]
+    return slip.goes_round is None and any(
+        event.number > slip.at.number and guard_keys(event, loop) <= guard_keys(slip.at, loop) for event in backwards
+    )
+
+
+def _is_cleared_next(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
+    """Whether what a clip leaves is thrown away or added to, not stepped on once more, before the next pass."""
+    loop = innermost(slip.at)
+    steps = [
+        event
+        for event in graph.events()
+        if event.kind is Kind.STEP and event.target is effects.subject.optimizer and loop in event.loops
+    ]
+    return all(event.number < slip.at.number or event.guards != slip.at.guards for event in steps)
+
+
+def _misplaced(file: File, effects: Effects, slip: Slip) -> Case | None:
+    told, iterations = along(slip, (Kind.BACKWARD, Kind.STEP, Kind.CLEAR))
+    step = evidence.short(slip.begins.text) if slip.begins.kind is Kind.STEP else ""
+    notes = {Kind.CLIP: "clipped, to no effect", Kind.STEP: "gradients used"}
+    return case_of(
+        file,
+        slip.mistake,
+        effects.subject.name,
+        slip.at,
+        told,
+        loop=innermost(slip.at),
+        notes=notes,
+        iterations=iterations,
+        facts={"step": step},
+    )
+
+
+def _elsewhere(file: File, graph: FlowGraph, clip: Happening) -> Iterator[Case]:
+    """The case of a clip of parameters that no optimizer steps."""
+    loop = innermost(clip)
+    steps = [event for event in graph.events() if event.kind is Kind.STEP]
+    nearby = [event for event in steps if event.loops == clip.loops and event.number > clip.number]
+    if loop is None or not nearby or not list(things_in(clip.target)):
+        return
+    for event in steps:
+        optimizer = event.target
+        if not isinstance(optimizer, Thing) or optimizer.role is not Role.OPTIMIZER or optimizer.holds is None:
+            return
+        if any(touches(clip.target, optimizer, part) is not Relation.OTHER for part in optimizer.holds):
+            return
+    case = case_of(
+        file,
+        Mistake.WRONG_PARAMETERS,
+        nearby[0].target.label if isinstance(nearby[0].target, Thing) else "",
+        clip,
+        [clip, nearby[0]],
+        loop=loop,
+        notes={Kind.CLIP: "these are clipped", Kind.STEP: "others are stepped"},
+    )
+    if case is not None:
+        yield case

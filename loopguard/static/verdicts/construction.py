@@ -1,0 +1,115 @@
+"""Optimizers made on a graph: anew in every epoch, or over parameters that are replaced later, or frozen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from loopguard.case import Case
+from loopguard.events import Kind, Relation
+from loopguard.lifecycles import construction, coverage
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop, text_around
+from loopguard.static.paths.guards import guard_keys, innermost
+from loopguard.static.paths.relations import covers
+from loopguard.static.scope import File
+from loopguard.static.values import Role, Thing
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.courses import case_of
+
+_RESETS = re.compile(r"load_state_dict|reset_|\.apply\(|init_|_init\b|deepcopy|clone\(|requires_grad")
+"""What is done to a model that begins again from where it was, or of which another part is to be trained."""
+
+_THAWS = re.compile(r"requires_grad\s*=\s*(?!False)|requires_grad_\(\s*(?!False)|unfreeze")
+
+
+def construction_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
+    """The cases about the making of the optimizers on `graph`."""
+    events = graph.events()
+    for built in events:
+        optimizer = built.target
+        if built.kind is not Kind.BUILD or not isinstance(optimizer, Thing) or optimizer.role is not Role.OPTIMIZER:
+            continue
+        if not optimizer.dotted.startswith("torch.optim.") or optimizer.holds is None:
+            continue
+        steps = [event for event in events if event.kind is Kind.STEP and event.target is optimizer]
+        case = (
+            _rebuilt(file, built, optimizer, steps)
+            or _replaced(file, graph, built, optimizer, steps)
+            or _frozen(file, built, optimizer, steps)
+        )
+        if case is not None:
+            yield case
+
+
+def _rebuilt(file: File, built: Happening, optimizer: Thing, steps: list[Happening]) -> Case | None:
+    """An optimizer made in a loop over parameters that are there longer than an iteration."""
+    name = optimizer.dotted.rsplit(".", 1)[-1]
+    if name in construction.STATELESS and "momentum" not in built.text:
+        return None
+    for loop in built.loops:
+        inside = [event for event in steps if loop in event.loops and event.number > built.number]
+        repeats = "epoch" in loop.text.lower() or loop.batches
+        if not inside or not repeats or guard_keys(built, loop) or _RESETS.search(text_around(loop)):
+            continue
+        if all(_outlives(part, loop) for part in optimizer.holds or ()):
+            return case_of(
+                file,
+                construction.Mistake.REBUILT,
+                optimizer.label,
+                built,
+                [built, inside[0]],
+                loop=loop,
+                notes={Kind.BUILD: "a new optimizer, which remembers nothing", Kind.STEP: "its step"},
+                facts={"class": name},
+            )
+    return None
+
+
+def _outlives(part: Thing, loop: Loop) -> bool:
+    """Whether a module is surely the same in every iteration of a loop."""
+    if not part.label or not part.label.replace(".", "").replace("_", "").isalnum():
+        return False
+    names = {thing.label for thing in (part, *part.owners())} | {part.label.split(".")[0]}
+    ends = tuple(f":{name}" for name in names) + tuple(f".{name.rsplit('.', 1)[-1]}" for name in names)
+    return not any(storage.endswith(ends) for storage in loop.assigned)
+
+
+def _replaced(file: File, graph: FlowGraph, built: Happening, optimizer: Thing, steps: list[Happening]) -> Case | None:
+    """A part of the model that is replaced when the optimizer has taken its parameters."""
+    if "add_param_group" in file.source.text:
+        return None
+    for event in graph.events():
+        if event.kind is not Kind.REPLACE or event.number < built.number or not isinstance(event.target, Thing):
+            continue
+        owner = event.target
+        later = [step for step in steps if step.number > event.number and step.loops]
+        if not later or event.loops or guard_keys(event, None) - guard_keys(later[0], None):
+            continue
+        if any(covers(part, owner) is Relation.WHOLE for part in optimizer.holds or ()):
+            return case_of(
+                file,
+                construction.Mistake.REPLACED,
+                optimizer.label,
+                later[0],
+                [built, event, later[0]],
+                loop=innermost(later[0]),
+                notes={Kind.BUILD: "the optimizer takes the parameters", Kind.STEP: "the old ones are stepped"},
+                facts={"replaced": evidence.short(event.text)},
+            )
+    return None
+
+
+def _frozen(file: File, built: Happening, optimizer: Thing, steps: list[Happening]) -> Case | None:
+    """An optimizer that is made over parameters of which every one is frozen, for good."""
+    inside = [event for event in steps if event.loops]
+    if not optimizer.frozen or not inside or _THAWS.search(file.source.text):
+        return None
+    return case_of(
+        file,
+        coverage.Mistake.FROZEN,
+        optimizer.label,
+        inside[0],
+        [built, inside[0]],
+        loop=innermost(inside[0]),
+        notes={Kind.BUILD: "made over frozen parameters", Kind.STEP: "a step that changes nothing"},
+    )

@@ -1,0 +1,197 @@
+"""Modes on a graph: training that goes on in evaluation mode, validation that runs in training mode."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from loopguard.case import Case
+from loopguard.events import Kind, Relation
+from loopguard.lifecycles.mode import DEPENDS_ON_MODE, TRANSITIONS, Action, Mistake, State
+from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
+from loopguard.static.paths.effects import Course
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop
+from loopguard.static.paths.guards import innermost
+from loopguard.static.paths.relations import covers, touches
+from loopguard.static.scope import File
+from loopguard.static.syntax import text_of
+from loopguard.static.values import Role, Thing, things_in
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.courses import Slip, along, case_of, slips
+
+_MODE = Automaton(
+    TRANSITIONS,
+    found={Action.TRAIN: State.EVAL, Action.EVAL: State.TRAIN},
+    ends=frozenset({Action.TRAIN, Action.EVAL}),
+)
+_RESTORES = re.compile(r"train|mode", re.IGNORECASE)
+_LAYER = re.compile(r"\bnn\.(\w+)\(")
+
+
+def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
+    """The cases about the modes of modules on `graph`."""
+    events = graph.events()
+    switched = {thing for event in events if event.kind in (Kind.EVAL, Kind.TRAIN) for thing in things_in(event.target)}
+    learning = {event for event in events if event.kind is Kind.FORWARD and _is_learning(graph, event)}
+    told: set[Happening] = set()
+    for module in sorted(switched, key=lambda thing: thing.number):
+        if is_modeless(module):
+            continue
+        course = Course(graph, _MODE, _effects(graph, module, learning))
+        for slip in slips(graph, course):
+            case = _VERDICTS[Mistake(slip.mistake)](file, graph, module, slip)
+            key = slip.begins if slip.mistake is Mistake.NOT_RESTORED else slip.at
+            if case is not None and key not in told:
+                told.add(key)
+                yield case
+        yield from _recording(file, graph, module, course, learning)
+
+
+def _effects(graph: FlowGraph, module: Thing, learning: set[Happening]) -> dict[int, tuple[Effect, ...]]:
+    """What each event does to the mode of a module, or asks of it."""
+    found: dict[int, tuple[Effect, ...]] = {}
+    for event in graph.events():
+        effect = None
+        if event.kind in (Kind.EVAL, Kind.TRAIN):
+            effect = _switch(event, module)
+        elif event.kind is Kind.FORWARD and event.target is module:
+            if event in learning:
+                effect = Effect(Action.LEARN)
+            elif _is_validation(graph, event):
+                effect = Effect(Action.VALIDATE)
+        elif event.kind is Kind.UNKNOWN:
+            reached = {covers(thing, module) for thing in things_in(event.target)}
+            effect = ANYTHING if event.target is None or not reached <= {Relation.OTHER} else None
+        if effect is not None:
+            found[event.number] = (effect,)
+    return found
+
+
+def _switch(event: Happening, module: Thing) -> Effect | None:
+    action = Action.EVAL if event.kind is Kind.EVAL else Action.TRAIN
+    relations = {covers(thing, module) for thing in things_in(event.target)}
+    if relations <= {Relation.OTHER}:
+        return None
+    if event.target is module or any(thing in module.owners() for thing in things_in(event.target)):
+        # `if was_training: model.train()` restores what was there.
+        restores = action is Action.TRAIN and any(_RESTORES.search(guard.condition.text) for guard in event.guards)
+        return ANYTHING if event.maybe or restores else Effect(action)
+    return ANYTHING if Relation.UNKNOWN in relations or Relation.WHOLE in relations else None
+
+
+def _is_learning(graph: FlowGraph, forward: Happening) -> bool:
+    """Whether a forward pass is one of training: its loop runs backward and steps the module's parameters."""
+    loop = innermost(forward)
+    if loop is None or forward.grad_off:
+        return False
+    inside = [event for event in graph.events() if innermost(event) is loop]
+    if not any(event.kind is Kind.BACKWARD and event.number > forward.number for event in inside):
+        return False
+    return any(event.kind is Kind.STEP and _may_hold(event.target, forward.target) for event in inside)
+
+
+def _may_hold(optimizer: object, module: object) -> bool:
+    if not isinstance(optimizer, Thing) or not isinstance(module, Thing):
+        return False
+    if optimizer.holds is None:
+        return optimizer.role is Role.OPTIMIZER
+    return any(touches(module, optimizer, part) in (Relation.WHOLE, Relation.PART) for part in optimizer.holds)
+
+
+def _is_validation(graph: FlowGraph, forward: Happening) -> bool:
+    """Whether a forward pass is one of a pass over data that trains nothing and records nothing."""
+    loop = innermost(forward)
+    if loop is None or not loop.batches or not forward.grad_off:
+        return False
+    return not any(event.kind in (Kind.BACKWARD, Kind.STEP) and loop in event.loops for event in graph.events())
+
+
+def is_modeless(module: Thing) -> bool:
+    """Whether a module surely computes the same in training and in evaluation: all its layers are known to."""
+    if module.cls is not None:
+        text = module.cls.file.tree.source(module.cls.node)
+    elif module.call is not None and "Sequential" in text_of(module.call.func):
+        text = text_of(module.call)
+    else:
+        return False
+    built = re.findall(r"self\.\w+\s*=\s*(?:\w+\.)*([A-Z]\w*)\(", text)
+    layers = set(_LAYER.findall(text))
+    plain = bool(layers) and not DEPENDS_ON_MODE.search(text) and "dropout" not in text.lower()
+    return plain and set(built) <= layers
+
+
+def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
+    """Training that goes on, an iteration later, in the mode that an evaluation has left behind."""
+    loop = slip.goes_round
+    if loop is None or slip.begins.kind is not Kind.EVAL:
+        return None  # in evaluation mode right from the start of an iteration: somebody wants it so
+    told, iterations = along(slip, ())
+    learns = next(
+        event
+        for event in graph.events()
+        if event.kind is Kind.BACKWARD and innermost(event) is innermost(slip.at) and event.number > slip.at.number
+    )
+    return case_of(
+        file,
+        Mistake.NOT_RESTORED,
+        module.label,
+        slip.begins,
+        [*told, learns],
+        loop=loop,
+        notes={Kind.FORWARD: "training goes on in evaluation mode"},
+        iterations=[*iterations, iterations[-1]],
+        facts={"learn": evidence.short(learns.text)},
+    )
+
+
+def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
+    """A validation pass in the mode in which the module was trained."""
+    if slip.begins.kind is not Kind.TRAIN or not any(
+        event.kind is Kind.BACKWARD and event.loops for event in graph.events()
+    ):
+        return None
+    told, _ = along(slip, (Kind.TRAIN,))
+    return case_of(
+        file,
+        Mistake.NOT_EVAL,
+        module.label,
+        slip.at,
+        told,
+        loop=innermost(slip.at),
+        notes={Kind.FORWARD: "validation, still in training mode"},
+    )
+
+
+_VERDICTS = {Mistake.NOT_RESTORED: _not_restored, Mistake.NOT_EVAL: _not_eval}
+
+
+def _recording(file: File, graph: FlowGraph, module: Thing, course: Course, learning: set[Happening]) -> Iterator[Case]:
+    """The cases of passes over data in evaluation mode that record a graph for nobody."""
+    for switch in graph.events():
+        if switch.kind is not Kind.EVAL or switch.target is not module:
+            continue
+        for forward in graph.events():
+            loop = innermost(forward)
+            if forward.kind is not Kind.FORWARD or forward.target is not module or forward in learning or loop is None:
+                continue
+            near = forward.site.calls == switch.site.calls and forward.number > switch.number
+            if near and forward.loops[:-1] == switch.loops and not forward.grad_off and _uses_no_graph(graph, loop):
+                case = case_of(
+                    file,
+                    Mistake.BUILDS_GRAPH,
+                    module.label,
+                    forward,
+                    [switch, forward],
+                    loop=loop,
+                    notes={Kind.FORWARD: "a graph is recorded for nobody"},
+                )
+                if case is not None:
+                    yield case
+
+
+def _uses_no_graph(graph: FlowGraph, loop: Loop) -> bool:
+    """Whether a pass over data surely needs no gradient."""
+    busy = (Kind.BACKWARD, Kind.STEP, Kind.ASSIGN, Kind.READ, Kind.UNKNOWN, Kind.TRAIN)
+    if not loop.batches or any(event.kind in busy and loop in event.loops for event in graph.events()):
+        return False
+    return loop.file is None or "grad(" not in loop.file.source.text.replace("zero_grad(", "").replace("no_grad(", "")

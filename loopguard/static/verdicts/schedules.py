@@ -1,0 +1,213 @@
+"""Learning-rate schedules on a graph: moved too early, never, too rarely, too often, or without what they ask for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import libcst as cst
+
+from loopguard.case import Case
+from loopguard.events import Kind
+from loopguard.lifecycles import schedule
+from loopguard.lifecycles.schedule import Mistake
+from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.guards import guard_keys, innermost
+from loopguard.static.scope import File
+from loopguard.static.syntax import text_of
+from loopguard.static.values import Role, Thing, things_in
+from loopguard.static.verdicts.courses import case_of
+
+_TORCH = "torch.optim.lr_scheduler."
+_KNOWN = re.compile(r"^(?:torch\.optim\.(?:lr_scheduler|swa_utils)\.|transformers\.)")
+_HARMLESS = r"(?:state_dict|load_state_dict|get_last_lr|get_lr|last_epoch|base_lrs|print_lr|optimizer)\b"
+_EPOCHS = re.compile(r"epoch|_ep\b|^\d{1,3}$", re.IGNORECASE)
+_STEPS = re.compile(r"len\(|iter|batch|step|\*|num_train", re.IGNORECASE)
+_MANY = 1_000
+
+
+def schedule_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
+    """The cases about learning-rate schedules on `graph`."""
+    moves = [event for event in graph.events() if event.kind is Kind.SCHEDULE]
+    steps = [event for event in graph.events() if event.kind is Kind.STEP]
+    seen: set[tuple[Mistake, object]] = set()
+    for move in moves:
+        for mistake, told, facts in _of(graph, move, moves, steps):
+            key = (mistake, move.site.node)
+            case = case_of(file, mistake, _name(move), move, told, loop=innermost(move), facts=facts)
+            if case is not None and key not in seen:
+                seen.add(key)
+                yield case
+    yield from _never(file, graph, steps)
+
+
+def _name(event: Happening) -> str:
+    return event.target.label if isinstance(event.target, Thing) else "scheduler"
+
+
+_Told = tuple[Mistake, list[Happening], dict[str, str]]
+
+
+def _of(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[Happening]) -> Iterator[_Told]:
+    thing = move.target
+    call = move.site.node
+    if not isinstance(thing, Thing) or not isinstance(call, cst.Call):
+        return
+    name = thing.dotted.rsplit(".", 1)[-1]
+    if name == "ReduceLROnPlateau" and thing.dotted.startswith(_TORCH):
+        if not call.args:
+            yield Mistake.NO_METRIC, [move], {}
+        return
+    if _is_early(graph, move, moves, steps):
+        first = next(event for event in steps if event.number > move.number)
+        yield Mistake.BEFORE_OPTIMIZER, [move, first], {}
+        return
+    period = _period(thing)
+    if name in schedule.PER_BATCH and _is_per_epoch(move, moves, steps) and _counts_batches(thing, name):
+        yield Mistake.PER_EPOCH, [move], {"class": name, "period": period}
+    elif _is_per_batch(move, steps) and _counts_epochs(thing, name):
+        yield Mistake.PER_BATCH, [move], {"class": name, "period": period}
+
+
+def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[Happening]) -> bool:
+    """Whether the schedule surely moves before the first step of its optimizer."""
+    thing, call = move.target, move.site.node
+    assert isinstance(thing, Thing)
+    assert isinstance(call, cst.Call)
+    known = _KNOWN.match(thing.dotted) is not None
+    if call.args or not move.loops or not (known or (thing.role is not Role.SCHEDULER and thing.parameter)):
+        return False  # `step(epoch)` says where the schedule is to be
+    own = _steps_of(thing, steps)
+    shared = [event for event in own if move.loops[0] in event.loops]
+    if not shared or any(event.number < move.number for event in own):
+        return False
+    if any(event.number < move.number for event in moves if event.target is thing):
+        return False  # told at the first
+    loop = innermost(move)
+    first = shared[0]
+    if not known and innermost(first) is not loop:
+        return False  # a schedule of somebody's own may be counted from where it likes
+    if loop not in first.loops or guard_keys(move, loop) - guard_keys(first, loop):
+        return False
+    before = (event for event in graph.events() if event.number < first.number)
+    return not any(event.kind is Kind.UNKNOWN and _may_step(event, thing) for event in before)
+
+
+def _may_step(event: Happening, scheduler: Thing) -> bool:
+    """Whether unknown code may have stepped the scheduler's optimizer."""
+    reached = list(things_in(event.target))
+    return event.target is None or any(
+        thing is scheduler or thing in scheduler.captured or thing.role is Role.INSTANCE for thing in reached
+    )
+
+
+def _steps_of(scheduler: Thing, steps: list[Happening]) -> list[Happening]:
+    """The steps of the optimizer that a scheduler was built over; all steps where that is not known."""
+    optimizers = {thing for thing in scheduler.captured if thing.role is Role.OPTIMIZER}
+    return [event for event in steps if not optimizers or event.target in optimizers]
+
+
+def _is_per_epoch(move: Happening, moves: list[Happening], steps: list[Happening]) -> bool:
+    """Whether a schedule moves once per pass over the data, behind a loop of its own that steps."""
+    loop = innermost(move)
+    inner = [
+        event for event in steps if loop in event.loops and event.loops[-1] is not loop and event.loops[-1].batches
+    ]
+    assert isinstance(move.target, Thing)
+    other = [event for event in moves if event.target is move.target and event is not move]
+    return bool(loop and not loop.batches and _steps_of(move.target, inner)) and not other
+
+
+def _is_per_batch(move: Happening, steps: list[Happening]) -> bool:
+    """Whether a schedule moves with every batch of an epoch."""
+    loop = innermost(move)
+    if loop is None or not loop.batches or len(move.loops) < 2 or guard_keys(move, loop):
+        return False
+    return "epoch" in move.loops[-2].text.lower() and any(innermost(event) is loop for event in steps)
+
+
+def _arguments(thing: Thing) -> dict[str, str]:
+    """The arguments that a scheduler was built with, as written; positional ones by their number."""
+    found: dict[str, str] = {}
+    for number, argument in enumerate(thing.call.args if thing.call is not None else ()):
+        found[argument.keyword.value if argument.keyword is not None else str(number)] = text_of(argument.value)
+    return found
+
+
+_PERIODS = {
+    "StepLR": ("step_size", "1"),
+    "MultiStepLR": ("milestones", "1"),
+    "CosineAnnealingLR": ("T_max", "1"),
+    "CyclicLR": ("step_size_up", "3"),
+}
+"""The argument that says in what a schedule counts."""
+
+
+def _period(thing: Thing) -> str:
+    given = _arguments(thing)
+    name = thing.dotted.rsplit(".", 1)[-1]
+    if name == "OneCycleLR":
+        names = [key for key in ("total_steps", "epochs", "steps_per_epoch") if key in given]
+        return ", ".join(f"{key}={given[key]}" for key in names)
+    keyword, position = _PERIODS.get(name, ("", ""))
+    value = given.get(keyword, given.get(position, ""))
+    return f"{keyword}={value}" if value else ""
+
+
+def _counts_batches(thing: Thing, name: str) -> bool:
+    """Whether a schedule that is made for batches was told of batches."""
+    given = _arguments(thing)
+    if thing.call is None or any(argument.star for argument in thing.call.args):
+        return False
+    if name == "OneCycleLR":
+        per_epoch = given.get("steps_per_epoch", "")
+        return "len(" in per_epoch or "len(" in given.get("total_steps", "")
+    up = given.get("step_size_up", given.get("3", "2000"))
+    return "len(" in up or (up.isdecimal() and int(up) >= _MANY)
+
+
+def _counts_epochs(thing: Thing, name: str) -> bool:
+    """Whether a schedule was told of epochs."""
+    if not thing.dotted.startswith(_TORCH) or name not in _PERIODS:
+        return False
+    period = _period(thing).partition("=")[2]
+    if name == "MultiStepLR":
+        numbers = re.findall(r"\d+", period)
+        return re.fullmatch(r"[\[(][\d, ]+[\])]", period) is not None and max(map(int, numbers)) < _MANY // 2
+    if name == "StepLR":
+        return period.isdecimal() and 2 < int(period) <= _MANY // 10
+    return name == "CosineAnnealingLR" and bool(_EPOCHS.search(period)) and not _STEPS.search(period)
+
+
+def _never(file: File, graph: FlowGraph, steps: list[Happening]) -> Iterator[Case]:
+    """The cases of schedulers that are built, bound to a name, and never mentioned again."""
+    for event in graph.events():
+        thing = event.target
+        if event.kind is not Kind.BUILD or not isinstance(thing, Thing) or thing.role is not Role.SCHEDULER:
+            continue
+        if not thing.dotted.startswith(_TORCH) or event.site.file is not file or not thing.label.isidentifier():
+            continue
+        later = [item for item in _steps_of(thing, steps) if item.loops and item.number > event.number]
+        if later and not _is_used(file, thing.label):
+            yield from _told_never(file, event, later[0], thing)
+
+
+def _is_used(file: File, name: str) -> bool:
+    """Whether the text of a file does more with a name than bind it and look at it."""
+    word = rf"(?<![\w.]){re.escape(name)}\b"
+    uses = re.findall(rf"{word}(?!\s*=[^=])(?!\.{_HARMLESS})", file.source.text)
+    return bool(uses)
+
+
+def _told_never(file: File, built: Happening, step: Happening, thing: Thing) -> Iterator[Case]:
+    case = case_of(
+        file,
+        Mistake.NEVER_STEPPED,
+        thing.label,
+        built,
+        [built, step],
+        notes={Kind.BUILD: "the schedule is built", Kind.STEP: "its optimizer steps"},
+        facts={"class": thing.dotted.rsplit(".", 1)[-1]},
+    )
+    if case is not None:
+        yield case
