@@ -14,7 +14,7 @@ from loopguard.runtime.verdicts.telling import Telling
 def misplaced(telling: Telling) -> Case | None:
     """The case of a gate that opens in the first iteration, or in all iterations but those that it should."""
     account, at = telling.account, telling.at
-    found = _gate(telling)
+    found = gate_of(telling)
     sizes = _sizes(telling)
     if found is None or len(sizes) < 2 or any(item.discards for item in account.windows) or not _is_cleared(telling):
         return None
@@ -35,7 +35,7 @@ def misplaced(telling: Telling) -> Case | None:
 def remainder(telling: Telling) -> Case | None:
     """The case of a last window that is not full when its epoch ends: it leaks into the next, or is thrown away."""
     account, at = telling.account, telling.at
-    found = _gate(telling)
+    found = gate_of(telling)
     if found is None or not _is_cleared(telling):
         return None
     gate, loop = found
@@ -53,7 +53,7 @@ def remainder(telling: Telling) -> Case | None:
     return telling.case(Mistake.REMAINDER, at, (telling.moment(at, "the step"),), loop, facts, (), account.deposits)
 
 
-def _gate(telling: Telling) -> tuple[Gate, Loop] | None:
+def gate_of(telling: Telling) -> tuple[Gate, Loop] | None:
     """The gate around the step that looks at a remainder, and its loop."""
     site = telling.at.site
     if not site.loops:
