@@ -93,42 +93,6 @@ def train(net, loader):
 
 train(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), loader)
 """,
-        # What is stepped are copies.
-        """\
-optimizer = torch.optim.SGD([p.detach().clone().requires_grad_() for p in model.parameters()], lr=0.1)
-for epoch in range(num_epochs):
-    for inputs, targets in loader:
-        optimizer.zero_grad()
-        criterion(model(inputs), targets).backward()
-        optimizer.step()  # expect: LG803, in a run
-""",
-        # Loading with `assign=True` puts new parameters in the place of those that the optimizer took.
-        """\
-import io
-
-
-class Trainer:
-    def __init__(self, model):
-        self.model = model
-        self.optimizer = torch.optim.AdamW(model.parameters())
-
-    def resume(self, checkpoint):
-        self.model.load_state_dict(torch.load(checkpoint), assign=True)
-
-    def fit(self, loader):
-        for inputs, targets in loader:
-            self.optimizer.zero_grad()
-            F.cross_entropy(self.model(inputs), targets).backward()
-            self.optimizer.step()  # expect: LG803, in a run
-
-
-checkpoint = io.BytesIO()
-torch.save(model.state_dict(), checkpoint)
-checkpoint.seek(0)
-trainer = Trainer(model)
-trainer.resume(checkpoint)
-trainer.fit(loader)
-""",
         # The step writes into copies: a transposed weight has to be copied to be flat.
         """\
 class Flat(torch.optim.SGD):
