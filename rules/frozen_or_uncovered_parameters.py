@@ -2,21 +2,20 @@
 
 ## What it does
 
-Finds, in a run, optimizers whose parameters never receive a gradient, parameters that receive gradients and are
-in no optimizer, parameters that were replaced after the optimizer took them, and steps that leave parameters as they
-are although these have gradients.
+Finds optimizers that are made over frozen parameters. In a run it also finds those whose parameters never receive a
+gradient for any other reason, parameters that receive gradients and are in no optimizer, and steps that leave
+parameters as they are although these have gradients.
 
 ## Why is this bad?
 
 An optimizer holds the parameter objects that it was given, and knows nothing of the module. Where those are
-frozen, where a layer has been swapped since, or where the module has been sharded (`fully_shard`) after the
-optimizer was built, `step()` goes through parameters without gradients and does nothing. The new layer has
+frozen, `step()` goes through parameters without gradients and does nothing. A layer that was added later has
 gradients and nobody to apply them. Nothing fails: the loss may even fall, by what the rest of the model learns.
 A step that was captured for other tensors, or that writes into copies of parameters, does as little.
 
 ## Known limits
 
-A run has to come to the third step, and to the sixteenth for a step that does nothing. Parameters of a part in
+The text shows parameters that are frozen as a whole and for good, in a file that thaws none. A run has to come to the third step, and to the sixteenth for a step that does nothing. Parameters of a part in
 evaluation mode (a frozen feature extractor, a perceptual loss) are taken to be left out on purpose, and so are
 parameters that somebody updates by hand.
 
@@ -33,19 +32,10 @@ from loopguard.rule import Case, Level, Rule, coverage
 class FrozenOrUncoveredParameters(Rule):
     code = "LG803"
     level = Level.WARNING
-    engines = "R"
+    engines = "SR"
     mistakes = frozenset(coverage.Mistake)
 
     bad = (
-        # The head is swapped when the optimizer has taken the old one.
-        """\
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-model[2] = nn.Linear(8, 3)
-for inputs, targets in loader:
-    optimizer.zero_grad()
-    criterion(model(inputs), targets).backward()
-    optimizer.step()  # expect: LG803
-""",
         # Everything that the optimizer holds is frozen.
         """\
 for parameter in model[0].parameters():
@@ -56,6 +46,40 @@ for inputs, targets in loader:
     criterion(model(inputs), targets).backward()
     optimizer.step()  # expect: LG803
 """,
+        # The class freezes its encoder, and gives the optimizer nothing else.
+        """\
+class Tuner:
+    def __init__(self, encoder, head):
+        self.encoder, self.head = encoder, head
+        self.encoder.requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.encoder.parameters(), lr=1e-3)
+
+    def tune(self, loader):
+        for inputs, targets in loader:
+            self.optimizer.zero_grad()
+            F.cross_entropy(self.head(self.encoder(inputs)), targets).backward()
+            self.optimizer.step()  # expect: LG803
+
+
+Tuner(nn.Linear(4, 8), nn.Linear(8, 3)).tune(loader)
+""",
+        # A helper freezes the model, and nobody thaws a part of it again.
+        """\
+def freeze(module):
+    for parameter in module.parameters():
+        parameter.requires_grad = False
+
+
+body, head = nn.Linear(4, 8), nn.Linear(8, 3)
+freeze(body)
+optimizer = torch.optim.SGD(body.parameters(), lr=0.1, momentum=0.9)
+for epoch in range(num_epochs):
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        loss = criterion(head(body(inputs)), targets)
+        loss.backward()
+        optimizer.step()  # expect: LG803
+""",
         # Half of the model is in no optimizer.
         """\
 def train(net, loader):
@@ -64,48 +88,10 @@ def train(net, loader):
         head.zero_grad()
         loss = F.cross_entropy(net(inputs), targets)
         loss.backward()
-        head.step()  # expect: LG803
+        head.step()  # expect: LG803, in a run
 
 
 train(nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 3)), loader)
-""",
-        # The generator that the optimizer got was used up before.
-        """\
-parameters = model.parameters()
-print(sum(p.numel() for p in model[0].parameters()))
-optimizer = torch.optim.SGD([p.detach().clone().requires_grad_() for p in parameters], lr=0.1)
-for epoch in range(num_epochs):
-    for inputs, targets in loader:
-        optimizer.zero_grad()
-        criterion(model(inputs), targets).backward()
-        optimizer.step()  # expect: LG803
-""",
-        # Loading with `assign=True` puts new parameters in the place of those that the optimizer took.
-        """\
-import io
-
-
-class Trainer:
-    def __init__(self, model):
-        self.model = model
-        self.optimizer = torch.optim.AdamW(model.parameters())
-
-    def resume(self, checkpoint):
-        self.model.load_state_dict(torch.load(checkpoint), assign=True)
-
-    def fit(self, loader):
-        for inputs, targets in loader:
-            self.optimizer.zero_grad()
-            F.cross_entropy(self.model(inputs), targets).backward()
-            self.optimizer.step()  # expect: LG803
-
-
-checkpoint = io.BytesIO()
-torch.save(model.state_dict(), checkpoint)
-checkpoint.seek(0)
-trainer = Trainer(model)
-trainer.resume(checkpoint)
-trainer.fit(loader)
 """,
         # The step writes into copies: a transposed weight has to be copied to be flat.
         """\
@@ -122,7 +108,7 @@ for epoch in range(5):
     for inputs, targets in loader:
         optimizer.zero_grad()
         criterion(model(inputs), targets).backward()
-        optimizer.step()  # expect: LG803
+        optimizer.step()  # expect: LG803, in a run
 """,
     )
     good = (
@@ -171,6 +157,29 @@ for epoch in range(5):
         optimizer.step()
         warm_up.step()
 """,
+        # The body is frozen at first, and trained later.
+        """\
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+model.requires_grad_(False)
+model[2].requires_grad_(True)
+for epoch in range(num_epochs):
+    model[0].requires_grad_(epoch > 0)
+    for inputs, targets in loader:
+        optimizer.zero_grad()
+        criterion(model(inputs), targets).backward()
+        optimizer.step()
+""",
+        # A new head on a frozen model.
+        """\
+for parameter in model.parameters():
+    parameter.requires_grad = False
+model[2] = nn.Linear(8, 3)
+optimizer = torch.optim.SGD(filter(lambda p: p.requires_grad, model.parameters()), lr=0.1)
+for inputs, targets in loader:
+    optimizer.zero_grad()
+    criterion(model(inputs), targets).backward()
+    optimizer.step()
+""",
         # The rest is updated by hand.
         """\
 head = torch.optim.SGD(model[2].parameters(), lr=0.1)
@@ -185,7 +194,7 @@ for inputs, targets in loader:
     )
 
     def explain(self, case: Case) -> str | None:
-        first, count = case.facts["first"], int(case.facts["count"])
+        first, count = case.facts.get("first", ""), int(case.facts.get("count", "1"))
         these = f"`{first}`" if count == 1 else f"`{first}` and {count - 1} more"
         return _MESSAGES[coverage.Mistake(case.mistake)].format(call=case.at.text, subject=case.subject, these=these)
 
@@ -201,9 +210,11 @@ _MESSAGES = {
     coverage.Mistake.UNMOVED: (
         "`{call}` leaves parameters of `{subject}` as they are although they have gradients: {these}"
     ),
+    coverage.Mistake.FROZEN: "`{call}` does nothing: every parameter of `{subject}` is frozen",
 }
 _ADVICE = {
     coverage.Mistake.UNFED: "give `{subject}` the parameters that are trained, or set `requires_grad` on its own",
     coverage.Mistake.UNCOVERED: "add them to `{subject}`, or freeze them with `requires_grad_(False)`",
     coverage.Mistake.UNMOVED: "write into the parameters that `{subject}` holds, not into copies or captured tensors",
+    coverage.Mistake.FROZEN: "give `{subject}` the parameters that are trained, or set `requires_grad` on its own",
 }

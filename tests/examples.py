@@ -34,6 +34,7 @@ opt_d = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
 PREAMBLE_LINES = PREAMBLE.count("\n")
 
 _MARK = re.compile(r"#\s*expect:\s*(LG\d{3}(?:\s*,\s*LG\d{3})*)")
+_IN_A_RUN = re.compile(r"#\s*expect:.*, in a run$", re.MULTILINE)
 
 
 def program(example: str) -> str:
@@ -53,3 +54,8 @@ def marks(text: str) -> list[tuple[int, str]]:
 def expected(example: str) -> list[tuple[int, str]]:
     """Return the marks of an example, sorted: (row within the whole program, code) for each."""
     return marks(program(example))
+
+
+def in_the_text(example: str) -> list[tuple[int, str]]:
+    """Return the marks of an example without those `in a run`, of which nothing can be known from the text."""
+    return marks(_IN_A_RUN.sub("", program(example)))

@@ -10,11 +10,22 @@ from itertools import product
 
 import pytest
 
-from examples import PREAMBLE, expected, program
+from examples import PREAMBLE, expected, in_the_text, program
 from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Place, Reach, Related, Relation
-from loopguard.lifecycles import closure, coverage, gradient, loss, ranks, source, window
+from loopguard.lifecycles import (
+    closure,
+    construction,
+    coverage,
+    gradient,
+    loss,
+    mode,
+    ranks,
+    sampling,
+    source,
+    window,
+)
 from loopguard.rule import Level
 from loopguard.source import Source
 from loopguard.static import Project, analyse
@@ -45,8 +56,16 @@ LG403 accumulation-remainder      advice   SR
 LG404 accumulation-off-by-one     warning  SR
 LG405 accumulation-partial-gate   warning  S
 LG406 accumulation-double         error    S
-LG803 frozen-or-uncovered-parameters warning R
+LG701 eval-not-restored           warning  SR
+LG702 missing-eval-mode           warning  SR
+LG703 missing-no-grad             advice   SR
+LG704 training-without-grad       error    SR
+LG801 optimizer-rebuilt-in-loop   warning  SR
+LG802 optimizer-holds-old-parameters error SR
+LG803 frozen-or-uncovered-parameters warning SR
+LG901 missing-set-epoch           warning  S
 LG902 ranks-diverge               error    R
+LG903 missing-no-sync             advice   SR
 """
 
 SECTIONS = ["What it does", "Why is this bad?", "Known limits", "References"]
@@ -86,8 +105,8 @@ def test_the_preamble_of_the_examples_is_silent() -> None:
 
 @pytest.mark.parametrize(("entry", "example"), EXAMPLES)
 def test_an_example_gives_exactly_its_marked_findings(entry: catalogue.Entry, example: str) -> None:
-    """Of the marks, those of rules that can be judged without a run: tests of the runtime judge the others."""
-    judged = [(row, code) for row, code in expected(example) if "S" in CATALOGUE.find(code).rule.engines]
+    """Of the marks, those that can be judged without a run: tests of the runtime judge the others."""
+    judged = [(row, code) for row, code in in_the_text(example) if "S" in CATALOGUE.find(code).rule.engines]
     assert found(program(example), entry.code) == judged
 
 
@@ -165,7 +184,15 @@ PLAIN: dict[Enum, str] = {
     window.Mistake.PARTIAL_GATE: "LG405",
     window.Mistake.STEP_OUTSIDE: "LG405",
     window.Mistake.DOUBLE: "LG406",
+    mode.Mistake.NOT_RESTORED: "LG701",
+    mode.Mistake.NOT_EVAL: "LG702",
+    mode.Mistake.BUILDS_GRAPH: "LG703",
+    mode.Mistake.GRAD_OFF: "LG704",
+    construction.Mistake.REBUILT: "LG801",
+    construction.Mistake.REPLACED: "LG802",
     **dict.fromkeys(coverage.Mistake, "LG803"),
+    sampling.Mistake.NO_EPOCH: "LG901",
+    sampling.Mistake.NO_SYNC: "LG903",
     **dict.fromkeys(ranks.Mistake, "LG902"),
 }
 FACTS = {
@@ -177,6 +204,9 @@ FACTS = {
     "window": "(i + 1) % k == 0",
     "size": "k",
     "wrapper": "accelerator.accumulate",
+    "learn": "loss.backward()",
+    "class": "Adam",
+    "replaced": "model.fc",
     "first": "fc.weight",
     "count": "2",
     "ranks": "0 and 1",
@@ -285,5 +315,5 @@ def test_messages_name_what_they_are_about() -> None:
 
 def test_every_mistake_of_every_lifecycle_has_a_rule() -> None:
     judged = {mistake for entry in CATALOGUE for mistake in entry.rule.mistakes}
-    lifecycles = (closure, coverage, gradient, loss, ranks, source, window)
+    lifecycles = (closure, construction, coverage, gradient, loss, mode, ranks, sampling, source, window)
     assert judged == {mistake for lifecycle in lifecycles for mistake in lifecycle.Mistake}

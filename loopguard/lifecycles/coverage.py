@@ -16,4 +16,3 @@ class Mistake(Enum):
     UNCOVERED = "parameters that receive gradients and that no optimizer holds"
     UNMOVED = "an optimizer whose steps leave parameters with gradients as they are"
     FROZEN = "an optimizer built over parameters that are frozen"
-    EXHAUSTED = "an optimizer that got a generator of parameters which was used up before"

@@ -20,7 +20,19 @@ from libcst._nodes.internal import CodegenState
 Range = tuple[int, int, int, int]
 """First row, first column, last row, end column; rows and columns from 1, the end exclusive."""
 
-_PLAIN = frozenset({cst.Call, cst.Attribute, cst.Assign, cst.AugAssign, cst.AnnAssign, cst.Expr, cst.Lambda, cst.Del})
+_PLAIN = frozenset(
+    {
+        cst.Call,
+        cst.Attribute,
+        cst.Subscript,
+        cst.Assign,
+        cst.AugAssign,
+        cst.AnnAssign,
+        cst.Expr,
+        cst.Lambda,
+        cst.Del,
+    }
+)
 _COMPOUND = frozenset({cst.For, cst.While, cst.If, cst.FunctionDef, cst.ClassDef, cst.With, cst.Try})
 _NOTHING: AbstractContextManager[None] = nullcontext()
 

@@ -122,8 +122,8 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
         if isinstance(owner, Thing):
             # `self.scaler = None` in one branch does not undo what another branch has made.
             if not (isinstance(value, Const) and isinstance(owner.attrs.get(target.attr.value), Thing)):
+                replacement.part(ctx, target, owner, value, old=owner.attrs.get(target.attr.value))
                 owner.attrs[target.attr.value] = value
-                replacement.part(ctx, target, owner, value)
             ctx.assigned(frozenset({f"#{owner.number}.{target.attr.value}"}))
     elif isinstance(target, cst.Subscript):
         _bind_element(ctx, target, value)
@@ -160,8 +160,8 @@ def _bind_element(ctx: Context, target: cst.Subscript, value: Value) -> None:
     if isinstance(owner, Table):
         owner.items[key] = Thing("") if isinstance(value, Group | Table) and owner in collections_in(value) else value
     elif isinstance(owner, Thing) and text:
+        replacement.part(ctx, target, owner, value, old=owner.attrs.get(f"[{text}]"))
         owner.attrs[f"[{text}]"] = value
-        replacement.part(ctx, target, owner, value)
     elif isinstance(owner, Group):
         add(owner, [value])
         owner.open = True

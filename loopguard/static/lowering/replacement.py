@@ -5,6 +5,7 @@ https://docs.pytorch.org/docs/stable/optim.html#constructing-it
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 import libcst as cst
@@ -15,28 +16,33 @@ from loopguard.static.paths.relations import covers
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Params, Role, Thing, Value
 
-WITHOUT_PARAMETERS = ("Identity", "ReLU", "Dropout", "Flatten", "Softmax", "GELU", "Sigmoid", "Tanh", "None")
+_WITH_PARAMETERS = re.compile(r"\bnn\.(?:Linear|Bilinear|Conv|LazyLinear|LazyConv|Embedding|LSTM|GRU|RNN|Multihead|Transformer)")
 
 
-def part(ctx: Context, target: cst.BaseExpression, owner: Thing, value: Value) -> None:
-    """Note that a part of `owner` is another module from here on."""
-    if not isinstance(value, Thing) or value.role is not Role.MODULE:
+def part(ctx: Context, target: cst.BaseExpression, owner: Thing, value: Value, *, old: Value | None) -> None:
+    """Note that a part of `owner`, up to here `old`, is going to be the module `value`."""
+    if value is old or not isinstance(value, Thing) or value.role is not Role.MODULE:
         return
     thaw([owner])
-    if value.call is not None and text_of(value.call.func).endswith(WITHOUT_PARAMETERS):
-        return
-    whole(ctx, target, owner)
+    # What the optimizer was given beforehand, or has no parameters, is no loss.
+    if value.call is not None and _WITH_PARAMETERS.search(text_of(value.call)) and not _takers(ctx, value):
+        whole(ctx, target, owner)
 
 
 def whole(ctx: Context, node: cst.CSTNode, owner: Thing) -> None:
     """Note that parameters of `owner` are others from here on, if an optimizer has taken the old ones."""
-    if any(
+    if _takers(ctx, owner):
+        ctx.emit(Kind.REPLACE, node, owner)
+
+
+def _takers(ctx: Context, owner: Thing) -> bool:
+    """Whether an optimizer has been built over all the parameters of `owner`."""
+    return any(
         event.kind is Kind.BUILD
         and isinstance(event.target, Thing)
         and any(covers(held, owner) is Relation.WHOLE for held in event.target.holds or ())
         for event in ctx.graph.events()
-    ):
-        ctx.emit(Kind.REPLACE, node, owner)
+    )
 
 
 def freeze(ctx: Context, owner: Value, value: Value) -> None:
