@@ -12,6 +12,8 @@ from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
 
 if TYPE_CHECKING:
+    from enum import Enum
+
     from loopguard.case import Case
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
@@ -112,6 +114,12 @@ class Checker:
         if finding is None or finding.code not in self._codes(path) or self._hidden(finding):
             return None
         return finding
+
+    def judges(self, mistake: Enum, path: str) -> bool:
+        """Whether a rule that is on for a file is about a mistake."""
+        rules = self._enabled(self._settings_of(path, None))[1]
+        codes = self._codes(path)
+        return any(entry.code in codes and mistake in entry.rule.mistakes for entry in rules)
 
     def source(self, path: str) -> Source | None:
         """The source that is shown as `path`."""

@@ -26,7 +26,8 @@ from loopguard.runtime.ledger import CLEAN, Account, Entry
 from loopguard.runtime.names import optimizers_alive
 from loopguard.runtime.peers import Peers
 from loopguard.runtime.progress import Progress
-from loopguard.runtime.sites import Site, Sites
+from loopguard.runtime.sites import Site, Sites, is_nested
+from loopguard.runtime.surroundings import Surroundings
 from loopguard.runtime.verdicts import closures, coverage, losses, stale_steps, unused_gradients, windows
 from loopguard.runtime.verdicts.empty_steps import empty
 from loopguard.runtime.verdicts.movement import unmoved
@@ -75,6 +76,7 @@ class Bookkeeper:
         self._graphs = losses.Graphs()
         self._reached = coverage.Reached()
         self._peers = Peers()
+        self.around = Surroundings(self.history, docket, sites, progress, journal)
         self._relations: dict[tuple[int, int], tuple[ref[Optimizer | torch.nn.Module] | None, Relation]] = {}
         self._closures: dict[int, closures.Evaluations] = {}
         self._gone: list[Account] = []
@@ -88,6 +90,11 @@ class Bookkeeper:
     def wrapped(self, module: torch.nn.Module) -> None:
         """A module is trained by several processes."""
         self._peers.wrapped(module)
+        self.around.wrapped(module)
+
+    def made(self, optimizer: Optimizer, frame: FrameType) -> None:
+        """An optimizer is there."""
+        self.around.made(self.account(optimizer), optimizer, frame)
 
     def clear(self, owner: Optimizer | torch.nn.Module, frame: FrameType) -> None:
         """Gradients have been cleared."""
@@ -121,6 +128,7 @@ class Bookkeeper:
                 self.account(optimizer)  # made before anybody listened
         entry = self._now.backward = self._happens(Kind.BACKWARD, 0, frame)
         self.history.backwards.setdefault(entry.site, entry)
+        self.around.exchanges.begins(entry)
         for seen in self._closures.values():
             seen.backwards += 1
         for account in list(self.history.accounts.values()):
@@ -131,7 +139,7 @@ class Bookkeeper:
             self._journal.disturb()
             self._look_closely(entry, roots, frame)
         elif self.history.accounts and not getattr(roots[0], "requires_grad", True):
-            self._docket.file(losses.without_graph(entry, roots), frame)
+            self.around.backward_without_graph(entry, roots, frame)
 
     def end_backward(self, error: BaseException | None) -> None:
         """Gradients have been computed, or could not be."""
@@ -157,7 +165,7 @@ class Bookkeeper:
         account = self.account(optimizer)
         if account is None:
             return closure
-        if account.depth and not _is_nested(optimizer, frame):
+        if account.depth and not is_nested(optimizer, frame):
             self.abandon(optimizer)  # the step before this one was left by an exception
         account.depth += 1
         if account.depth > 1:
@@ -286,6 +294,7 @@ class Bookkeeper:
                     self._ask(verdict, account, entry, verdict, frame)
         if account.inner:
             return
+        self.around.stepped(account, entry, frame)
         still = account.movement.after()
         if still:
             self._docket.file(unmoved(self._telling(account, entry, frame), still), frame)
@@ -320,7 +329,8 @@ class Bookkeeper:
     def _look_closely(self, entry: Entry, roots: Sequence[Any], frame: FrameType) -> None:
         """What the first passes from a site are looked at for."""
         site = entry.site
-        self._docket.file(losses.without_graph(entry, roots) if self.history.accounts else None, frame)
+        if self.history.accounts:
+            self.around.backward_without_graph(entry, roots, frame)
         if self._graphs.watch(site, roots):
             self._docket.ask((-1, loss.Mistake.RETAINED, site), lambda: losses.retained(entry), frame)
         if site.visits == 2:
@@ -387,13 +397,3 @@ class Bookkeeper:
         site = self._sites.at(kind, frame)
         self._journal.happened(site, subject, self._sites.depth)
         return self._now.enter(site, subject)
-
-
-def _is_nested(optimizer: Optimizer, frame: FrameType) -> bool:
-    """Whether a step of an optimizer is going on further up the stack than the one that `frame` is of."""
-    up = frame.f_back
-    while up is not None:
-        if up.f_code is frame.f_code and up.f_locals.get("self") is optimizer:
-            return True
-        up = up.f_back
-    return False

@@ -77,6 +77,10 @@ class Cruise:
         self._at = self._last = 0
         self._cycles = self._left = 0
         self._next = _NOWHERE
+        # What surrounds the events: how many there were, without clears, until this cruise began.
+        self._around = bookkeeper.around
+        self._around.clock = self._moment
+        self._heard = 0
         self._rest()
 
     # What the hooks tell. In a cruise, nothing but the first lines of each is run.
@@ -164,7 +168,8 @@ class Cruise:
 
     def made(self, optimizer: Optimizer) -> None:
         """An optimizer is there."""
-        self.do(lambda: self._bookkeeper.account(optimizer))
+        frame = sys._getframe(1)
+        self.do(lambda: self._bookkeeper.made(optimizer, frame))
 
     def wrapped(self, module: torch.nn.Module) -> None:
         """A module is trained by several processes."""
@@ -173,6 +178,42 @@ class Cruise:
     def leaves_group(self) -> None:
         """The process group is about to be destroyed."""
         self.do(self._bookkeeper.leave_group)
+
+    # What surrounds the events is no part of a cycle, and ends no cruise unless it is news.
+
+    def switched(self, module: torch.nn.Module, before: bool) -> bool:
+        """A module is in another mode, or in the same, than `before`. Whether to tell of forward passes."""
+        frame = sys._getframe(1)
+        if not self._ask(lambda: self._around.modes.is_news(module, before, frame)):
+            return False
+        modes, passes = self._around.modes, self._around.passes
+        return bool(self.do(lambda: passes.evaluates(modes.evaluates(module, frame))))
+
+    def recording_stops(self, frame: FrameType) -> bool:
+        """A block has begun in which nothing is recorded, in `frame`. Whether to tell of forward passes."""
+        return self._ask(lambda: self._around.passes.recording_stops(frame))
+
+    def forward_begins(self, module: torch.nn.Module) -> bool:
+        """A module is called. Whether to go on telling of forward passes."""
+        frame = sys._getframe(1)
+        go_on = self._ask(lambda: self._around.passes.look(module, frame))
+        if self._around.passes.found is not None:
+            self.do(lambda: self._around.passes.judge(frame))
+        return go_on
+
+    def _moment(self) -> int:
+        """How many events there were so far that are no clears."""
+        cycle = self._cycle
+        passed = sum(play.act is not Act.CLEAR for play in cycle) * (self._cycles - self._left) if cycle else 0
+        return self._heard + passed + sum(play.act is not Act.CLEAR for play in cycle[: self._at])
+
+    def _ask(self, question: Callable[[], bool]) -> bool:
+        """Ask something for which the books need not be up to date."""
+        try:
+            return self._is_on and question()
+        except Exception as error:
+            self.fail(error)
+        return False
 
     def do(self, work: Callable[[], _Answer]) -> _Answer | None:
         """Have the bookkeeper do something that is no event of the training, with its books up to date."""
@@ -215,6 +256,7 @@ class Cruise:
             play = Play(act, owner)
             self._journal.open(play)
             tell()
+            self._heard += act is not Act.CLEAR
             self._journal.close()
             if self._enabled:
                 self._learn(play)
@@ -298,6 +340,7 @@ class Cruise:
         """Enter what went by unseen. `error` is what has ended the event that is going on."""
         if not self._cycle:
             return
+        self._heard = self._moment()
         cycle, self._cycle = self._cycle, []
         times, at = self._cycles - self._left, self._at
         self._rest()

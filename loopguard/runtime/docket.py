@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from types import FrameType
 
 from loopguard.case import Case
@@ -53,6 +54,7 @@ class Docket:
         self._tell = tell
         self._sites = sites
         self._questions: dict[Key, _Question] = {}
+        self._judged: dict[tuple[Enum, str], bool] = {}
         self._known: dict[tuple[str, object], Record] = {}
 
     def ask(self, key: Key, verdict: Callable[[], Case | None], frame: FrameType) -> bool:
@@ -71,6 +73,13 @@ class Docket:
             question.record = self.file(case, frame)
             question.dismissed = question.record is None
         return question.record is not None
+
+    def judges(self, mistake: Enum, site: Site) -> bool:
+        """Whether any rule that is on is about a mistake. What none is about need not be looked at."""
+        key = mistake, site.program.path
+        if key not in self._judged:
+            self._judged[key] = self._judge.judges(*key)
+        return self._judged[key]
 
     def is_settled(self, key: Key) -> bool:
         """Whether a mistake has been looked at often enough, and is none."""

@@ -17,6 +17,7 @@ from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -26,6 +27,7 @@ from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
 )
+from torch.utils.hooks import RemovableHandle
 
 import loopguard
 from loopguard.errors import TrainingLoopError
@@ -65,6 +67,18 @@ class Listener(Protocol):
 
     def step_ends(self, optimizer: Optimizer) -> None:
         """It has stepped."""
+
+    def switched(self, module: torch.nn.Module, before: bool) -> bool:
+        """A module has been switched to training or evaluation; `before` it was in training mode, or not.
+
+        Returns whether the listener wants to be told of the forward passes that follow.
+        """
+
+    def recording_stops(self, frame: FrameType) -> bool:
+        """A block has begun, in `frame`, in which autograd records nothing. Returns the same."""
+
+    def forward_begins(self, module: torch.nn.Module) -> bool:
+        """A module is about to compute something. Returns whether the listener wants to be told of the next one."""
 
     def scaled_step_begins(self, optimizer: Optimizer) -> None:
         """A GradScaler is about to step an optimizer, or to skip the step."""
@@ -125,6 +139,10 @@ def _install() -> None:
     _patch(torch.nn.Module, "zero_grad", _watch_clearing)
     _patch(torch.amp.GradScaler, "step", _watch_scaled_step)
     _patch(torch.nn.parallel.DistributedDataParallel, "__init__", _watch_wrapping)
+    _patch(torch.nn.Module, "train", _watch_switching)
+    for block in (torch.no_grad, torch.inference_mode, torch.set_grad_enabled):
+        _patch(block, "__enter__", _watch_entering)
+    _undo.append(_look_away)
     if torch.distributed.is_available():
         for module in (torch.distributed, torch.distributed.distributed_c10d):
             _patch(module, "destroy_process_group", _watch_leaving)
@@ -263,6 +281,86 @@ def _watch_scaled_step(original: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return step
+
+
+# Modes, and forward passes where nothing is recorded.
+
+
+class _Switching(threading.local):
+    """Whether a module is being switched, and its parts with it, which is one event."""
+
+    inside = False
+
+
+_switching = _Switching()
+_looking: list[RemovableHandle] = []
+_TORCH = f"{Path(torch.__file__).parent}/"
+_DECORATED = f"{_TORCH}utils{os.sep}_contextlib.py"
+
+
+def _watch_switching(original: Callable[..., Any]) -> Callable[..., Any]:
+    def train(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _switching.inside or not _listeners:
+            return original(self, *args, **kwargs)
+        before = self.training
+        _switching.inside = True
+        try:
+            result = original(self, *args, **kwargs)
+        finally:
+            _switching.inside = False
+        for listener in _listeners:
+            try:
+                if listener.switched(self, before):
+                    _look()
+            except Exception as failure:
+                _survive(listener, failure)
+        return result
+
+    return train
+
+
+def _watch_entering(original: Callable[..., Any]) -> Callable[..., Any]:
+    def enter(self: Any) -> Any:
+        result = original(self)
+        frame = sys._getframe(1)
+        if frame.f_code.co_filename == _DECORATED and frame.f_back is not None:
+            frame = frame.f_back  # a decorated function: who calls it
+        # Optimizers and the like are full of such blocks.
+        if frame.f_code.co_filename.startswith(_TORCH) or torch.is_grad_enabled():
+            return result
+        for listener in _listeners:
+            try:
+                if listener.recording_stops(frame):
+                    _look()
+            except Exception as failure:
+                _survive(listener, failure)
+        return result
+
+    return enter
+
+
+def _look() -> None:
+    """Tell of forward passes, until nobody wants to know. Compiled modules would be compiled anew for that."""
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    if not _looking and not (compiler is not None and compiler.cached_backends):
+        _looking.append(torch.nn.modules.module.register_module_forward_pre_hook(_before_forward))
+
+
+def _look_away() -> None:
+    while _looking:
+        _looking.pop().remove()
+
+
+@_not_compiled
+def _before_forward(module: torch.nn.Module, args: Any) -> None:
+    wanted = False
+    for listener in _listeners:
+        try:
+            wanted |= listener.forward_begins(module)
+        except Exception as failure:
+            _survive(listener, failure)
+    if not wanted:
+        _look_away()
 
 
 @_not_compiled

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 
 from loopguard import catalogue
@@ -34,6 +35,10 @@ class Judge:
     def name(self, case: Case) -> Finding | None:
         """The finding of a case; None if the rule is off for its file, or a comment hides it."""
         return self._checker.name(case)
+
+    def judges(self, mistake: Enum, path: str) -> bool:
+        """Whether a rule that is on for a file is about a mistake."""
+        return self._checker.judges(mistake, path)
 
     def url(self, code: str) -> str | None:
         """Where one can read more about a rule."""

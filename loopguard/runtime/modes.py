@@ -14,8 +14,9 @@ from weakref import ref
 import torch
 from torch import nn
 
+from loopguard.case import Case
 from loopguard.events import Kind
-from loopguard.lifecycles.mode import TRANSITIONS, Action, State
+from loopguard.lifecycles.mode import TRANSITIONS, Action, Mistake, State
 from loopguard.runtime.docket import OFTEN, Docket
 from loopguard.runtime.journal import Journal
 from loopguard.runtime.layers import sensitive
@@ -41,7 +42,9 @@ class Modes:
         journal: Journal,
         clock: Callable[[], int],
     ) -> None:
-        self.switched_to_training = -1
+        self.chosen = -1  # when a module was last switched to training
+        self.switched_back: Site | None = None  # where, if that undid a switch to evaluation
+        self._evaluated = -1
         self._history = history
         self._docket = docket
         self._sites = sites
@@ -54,16 +57,23 @@ class Modes:
 
     def is_news(self, module: nn.Module, before: bool, frame: FrameType) -> bool:
         """Whether the switch of a module, which was in training mode `before` or not, has to be looked at."""
-        if module.training:
-            self.switched_to_training = self._clock()
+        if not self._history.accounts:
             return False
-        if not before or not self._history.accounts:
+        moment = self._clock()
+        if module.training:
+            self.chosen = moment
+            self.switched_back = self._sites.at(Kind.TRAIN, frame) if self._evaluated == moment else None
+            return False
+        self._evaluated = moment
+        if not before:
             return False
         site = self._sites.at(Kind.EVAL, frame)
         visits = self._visits[site] = self._visits.get(site, 0) + 1
         if self._restored.get(site, 0) >= OFTEN and visits & (visits - 1):
             return False  # training mode comes back, as it always has
-        return self._is_trained(module) and any(sensitive(module))
+        return self._is_trained(module) and (
+            any(True for _ in sensitive(module)) or self._docket.judges(Mistake.BUILDS_GRAPH, site)
+        )
 
     def evaluates(self, module: nn.Module, frame: FrameType) -> verdicts.Evaluation:
         """A module that is trained has been switched to evaluation."""
@@ -96,13 +106,16 @@ class Modes:
                 evaluation.state, mistake = TRANSITIONS[evaluation.state, Action.LEARN]
                 if mistake is not None and len(evaluation.learned) == _PROOF:
                     self._evaluations.remove(evaluation)
-                    self._docket.ask(
-                        (-1, mistake, evaluation.switch.site),
-                        lambda seen=evaluation, wrong=module: verdicts.not_restored(
-                            seen, wrong, step, self._history, self._sites.user_frames(frame)
-                        ),
-                        frame,
-                    )
+                    self._ask(mistake, evaluation, module, step, frame)
+
+    def _ask(
+        self, mistake: Mistake, evaluation: verdicts.Evaluation, module: nn.Module, step: Entry, frame: FrameType
+    ) -> None:
+        def verdict() -> Case | None:
+            frames = self._sites.user_frames(frame)
+            return verdicts.not_restored(evaluation, module, step, self._history, frames)
+
+        self._docket.ask((-1, mistake, evaluation.switch.site), verdict, frame)
 
     def _is_trained(self, module: nn.Module) -> bool:
         return any(account.steps and holds(account, module) for account in self._history.accounts.values())

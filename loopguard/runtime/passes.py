@@ -37,14 +37,18 @@ _WITHIN = ("`torch.no_grad()`", "`torch.inference_mode()`")
 
 @dataclass(slots=True)
 class Pass:
-    """Forward passes of one module from one line, in a row: at which moment, how many, and in which mode."""
+    """Forward passes of one module from one line, in a row: at which moment, how many, and in which mode.
+
+    `chosen`: a module was switched to training since the last step; `switched_back`: where, if from evaluation.
+    """
 
     module: ref[nn.Module]
     site: Site
     moment: int
     state: State
-    chosen: bool
     records: bool
+    chosen: bool
+    switched_back: Site | None
     times: int = 0
 
 
@@ -72,6 +76,7 @@ class Passes:
         self._passes: dict[tuple[int, Site], Pass] = {}
         self._inner: set[int] = set()
         self._evaluation: verdicts.Evaluation | None = None
+        self._evaluated = -1
         self._left = 0
         self._unrecorded: tuple[int, str] | None = None
 
@@ -86,20 +91,22 @@ class Passes:
         # At powers of two, and the time after: a pass over data may have a block for each batch.
         if times > OFTEN and times & (times - 1) and (times - 1) & (times - 2):
             return False
-        self._begin(None)
+        self._begin()
         return True
 
     def evaluates(self, evaluation: verdicts.Evaluation) -> bool:
         """A module has been switched to evaluation. Whether to look at its forward passes."""
         if not self._docket.judges(Mistake.BUILDS_GRAPH, evaluation.switch.site):
             return False
-        self._begin(evaluation)
+        self._evaluation, self._evaluated = evaluation, self._clock()
+        self._begin()
         return True
 
     def look(self, module: nn.Module, frame: FrameType) -> bool:
         """A module is called. Whether to look at the calls that follow, too."""
         records = torch.is_grad_enabled()
         wanted = self._evaluation.module() if self._evaluation is not None else None
+        wanted = wanted if self._evaluated == self._clock() else None
         self._left -= 1
         if not self._left or (records and wanted is None):
             return False
@@ -114,8 +121,9 @@ class Passes:
         site = self._sites.at(Kind.FORWARD, frame)
         known = self._passes.get((id(module), site))
         if known is None or known.moment != moment or known.module() is not module or known.records != records:
-            chosen = self._modes.switched_to_training == moment
-            known = Pass(ref(module), site, moment, state_of(module), chosen, records)
+            chosen = self._modes.chosen == moment
+            back = self._modes.switched_back if chosen else None
+            known = Pass(ref(module), site, moment, state_of(module), records, chosen, back)
             self._passes[id(module), site] = known
         known.times += 1
         if known.times == _SEVERAL:
@@ -126,7 +134,7 @@ class Passes:
         """Judge the pass that was found."""
         found, self.found = self.found, None
         module = found.module() if found is not None else None
-        if found is None or module is None or found.chosen or found.state is not state_of(module):
+        if found is None or module is None or found.state is not state_of(module):
             return
         mistake: Enum | None = Mistake.BUILDS_GRAPH
         if not found.records:
@@ -140,7 +148,13 @@ class Passes:
         self._docket.ask(
             (-1, mistake, found.site),
             lambda: verdicts.over_data(
-                evaluation, module, entry, self._history, self._sites.user_frames(frame)
+                evaluation,
+                module,
+                entry,
+                found.chosen,
+                found.switched_back,
+                self._history,
+                self._sites.user_frames(frame),
             ),
             frame,
         )
@@ -153,7 +167,6 @@ class Passes:
             return self._unrecorded[1]
         return ""
 
-    def _begin(self, evaluation: verdicts.Evaluation | None) -> None:
-        self._evaluation = evaluation
+    def _begin(self) -> None:
         self._inner.clear()
         self._left = _PATIENCE

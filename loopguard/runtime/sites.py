@@ -182,6 +182,16 @@ class Sites:
         return sort
 
 
+def is_nested(owner: object, frame: FrameType) -> bool:
+    """Whether the method that `frame` is of is going on further up the stack, too, for the same owner."""
+    up = frame.f_back
+    while up is not None:
+        if up.f_code is frame.f_code and up.f_locals.get("self") is owner:
+            return True
+        up = up.f_back
+    return False
+
+
 def caller(depth: int = 1) -> FrameType:
     """The frame that called the function that asks, or one further up."""
     return sys._getframe(depth + 1)

@@ -73,7 +73,7 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
         return case(Mistake.UNFED, held) if held else None
     if free:
         orphans = [p for p in held if p.grad is None]
-        if orphans and (unfed or not _owned(orphans)):
+        if _are_replaced(orphans, free):
             return case(construction.Mistake.REPLACED, free)
         if not unfed:
             return case(Mistake.UNCOVERED, free)
@@ -109,7 +109,8 @@ def _is_training(module: torch.nn.Module, parameter: Tensor) -> bool:
     return all(owner.training for owner in owners)
 
 
-def _owned(parameters: Sequence[Tensor]) -> bool:
-    """Whether modules that are alive still hold all of some parameters."""
-    ids = {id(p) for module in modules_alive() for p in module._parameters.values() if p is not None}
-    return all(id(p) in ids for p in parameters)
+def _are_replaced(old: Sequence[Tensor], new: Sequence[Tensor]) -> bool:
+    """Whether some parameters were those of modules, and modules have others now."""
+    made = [p for p in old if isinstance(p, torch.nn.Parameter)]
+    owned = {id(p) for module in modules_alive() for p in module._parameters.values()} if made else set()
+    return any(id(p) not in owned for p in made) and any(id(p) in owned for p in new)

@@ -13,6 +13,7 @@ import torch
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment
+from loopguard.lifecycles import mode
 from loopguard.lifecycles.loss import Mistake
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.program import Loop, Program, inside, span_of
@@ -56,19 +57,21 @@ class Graphs:
         return kept
 
 
-def without_graph(at: Entry, roots: Sequence[Any]) -> Case | None:
-    """The case of a backward pass that starts from a tensor without a graph."""
+def without_graph(at: Entry, roots: Sequence[Any], off: str) -> Case | None:
+    """The case of a backward pass that starts from a tensor without a graph. `off` says why none was recorded."""
     if not roots or not all(isinstance(root, torch.Tensor) for root in roots):
         return None
     if any(root.grad_fn is not None for root in roots):
         return None
     if any(root.requires_grad and (root.ndim or isinstance(root, torch.nn.Parameter)) for root in roots):
         return None  # a leaf of its own, whose gradient is wanted
-    how = "`inference_mode`" if any(root.is_inference() for root in roots) else ""
+    how = "`torch.inference_mode()`" if any(root.is_inference() for root in roots) else off
     name = loss_of(at.site)[0]
     event = at.site.event(name)
     trail = (Moment(event, "a backward pass without a graph", at.iteration),)
-    return Case(Mistake.NO_GRAPH, name, event, trail, (), {"how": how} if how else {})
+    # The block that ends before the backward pass has cut off its loss; the one around both is meant for neither.
+    mistake = Mistake.NO_GRAPH if torch.is_grad_enabled() else mode.Mistake.GRAD_OFF
+    return Case(mistake, name, event, trail, (), {"how": how} if how else {})
 
 
 def number_of(error: BaseException, sites: Sites) -> Case | None:

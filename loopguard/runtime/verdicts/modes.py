@@ -19,7 +19,7 @@ from loopguard.lifecycles.mode import Mistake, State
 from loopguard.runtime.layers import sensitive
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.names import name_of, resolve
-from loopguard.runtime.program import Loop, inside
+from loopguard.runtime.program import Loop, inside, span_of
 from loopguard.runtime.sites import Site
 from loopguard.runtime.verdicts.telling import History, common_loop, innermost
 
@@ -53,9 +53,9 @@ def not_restored(
     loop = common_loop([site, step.site])
     if loop is None or any(part.training for part in module.modules()) or not any(sensitive(module)):
         return None  # what is in training mode was switched by somebody who knows the rest is not
-    if not seen.unrecorded and not _goes_over_data(site, history):
-        return None
     learns = seen.learned[-1]
+    if not (seen.unrecorded or _goes_over_data(site, history) or _comes_last(site, learns.site, loop)):
+        return None  # at the start of an iteration, to train in this mode from now on
     name = _name(module, site, frames)
     at = site.event(name)
     trail = (
@@ -70,10 +70,15 @@ def over_data(
     evaluation: Evaluation | None,
     module: nn.Module,
     forward: Entry,
+    chosen: bool,
+    switched_back: Site | None,
     history: History,
     frames: Sequence[FrameType],
 ) -> Case | None:
-    """The case of a pass over data from which nothing is learned: in training mode, or in `evaluation` with a graph."""
+    """The case of a pass over data from which nothing is learned: in training mode, or in `evaluation` with a graph.
+
+    Training mode may have been `chosen` for it, unless that has `switched_back` within the pass what was right.
+    """
     loop = innermost(forward.site)
     if loop is None or not _walks_over_batches(loop, frames) or _learns(loop, history):
         return None
@@ -87,10 +92,14 @@ def over_data(
             Moment(at, "a graph is recorded for nobody", forward.iteration),
         )
         return Case(Mistake.BUILDS_GRAPH, name, at, trail, (), {"loop": loop.text})
-    if not any(part.training for part in sensitive(module)):
+    if chosen and (switched_back is None or loop not in switched_back.loops):
         return None
+    if not any(part.training for part in sensitive(module)) or _is_dropped(forward.site):
+        return None  # nothing depends on the mode, or the running statistics are all that is wanted
     trained = max(
-        (entry for entry in history.backwards.values() if entry.site.loops), key=lambda entry: entry.number, default=None
+        (entry for entry in history.backwards.values() if entry.site.loops),
+        key=lambda entry: entry.number,
+        default=None,
     )
     if trained is None:
         return None
@@ -99,6 +108,17 @@ def over_data(
         Moment(at, "validation, still in training mode", forward.iteration),
     )
     return Case(Mistake.NOT_EVAL, name, at, moments, (), {"loop": loop.text})
+
+
+def _is_dropped(site: Site) -> bool:
+    """Whether nobody takes what a call returns."""
+    program, row = site.ways[0]
+    return any(
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Call)
+        and program.place(span_of(node.value)) == site.place
+        for node in inside(program.scope(row))
+    )
 
 
 def _name(module: nn.Module, site: Site, frames: Sequence[FrameType]) -> str:
@@ -133,6 +153,12 @@ def _goes_over_data(site: Site, history: History) -> bool:
         and not any(node.lineno <= at <= (node.end_lineno or 0) for at in learning)
         for node in inside(program.scope(row))
     )
+
+
+def _comes_last(switch: Site, learns: Site, loop: Loop) -> bool:
+    """Whether a switch stands behind the backward pass in an iteration of a loop."""
+    rows = [next(row for program, row in site.ways if loop in program.loops(row)) for site in (switch, learns)]
+    return rows[0] > rows[1]
 
 
 def _walks_over_batches(loop: Loop, frames: Sequence[FrameType]) -> bool:

@@ -16,7 +16,9 @@ from loopguard.static.paths.relations import covers
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Params, Role, Thing, Value
 
-_WITH_PARAMETERS = re.compile(r"\bnn\.(?:Linear|Bilinear|Conv|LazyLinear|LazyConv|Embedding|LSTM|GRU|RNN|Multihead|Transformer)")
+_WITH_PARAMETERS = re.compile(
+    r"\bnn\.(?:Linear|Bilinear|Conv|LazyLinear|LazyConv|Embedding|LSTM|GRU|RNN|Multihead|Transformer)"
+)
 
 
 def part(ctx: Context, target: cst.BaseExpression, owner: Thing, value: Value, *, old: Value | None) -> None:
