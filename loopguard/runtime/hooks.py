@@ -326,7 +326,7 @@ def _watch_entering(original: Callable[..., Any]) -> Callable[..., Any]:
         if frame.f_code.co_filename == _DECORATED and frame.f_back is not None:
             frame = frame.f_back  # a decorated function: who calls it
         # Optimizers and the like are full of such blocks.
-        if frame.f_code.co_filename.startswith(_TORCH) or torch.is_grad_enabled():
+        if frame.f_code.co_filename.startswith((_TORCH, _HERE)) or torch.is_grad_enabled():
             return result
         for listener in _listeners:
             try:
@@ -342,7 +342,8 @@ def _watch_entering(original: Callable[..., Any]) -> Callable[..., Any]:
 def _look() -> None:
     """Tell of forward passes, until nobody wants to know. Compiled modules would be compiled anew for that."""
     compiler = sys.modules.get("torch._dynamo.eval_frame")
-    if not _looking and not (compiler is not None and compiler.cached_backends):
+    # What is never compiled has no backend.
+    if not _looking and not (compiler is not None and any(compiler.cached_backends.values())):
         _looking.append(torch.nn.modules.module.register_module_forward_pre_hook(_before_forward))
 
 
