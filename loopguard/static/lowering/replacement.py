@@ -19,7 +19,9 @@ from loopguard.static.values import Const, Params, Role, Thing, Value
 REBOUND = "the name is another module's"
 """How the replacement of a module by another one of its name is marked: the old one may live on elsewhere."""
 
-_WITH_PARAMETERS = re.compile(r"\bnn\.(?:Linear|Bilinear|Conv|LazyLinear|LazyConv|Embedding|LSTM|GRU|RNN|Multihead|Transformer)")
+_WITH_PARAMETERS = re.compile(
+    r"\bnn\.(?:Linear|Bilinear|Conv|LazyLinear|LazyConv|Embedding|LSTM|GRU|RNN|Multihead|Transformer)"
+)
 
 
 def part(ctx: Context, target: cst.BaseExpression, owner: Thing, value: Value, *, old: Value | None) -> None:

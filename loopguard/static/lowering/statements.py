@@ -184,7 +184,8 @@ def _for(ctx: Context, node: cst.For) -> None:
         ctx.graph.frontier = [*ctx.graph.frontier, *jumps.continues, *jumps.breaks]
         return
     text = f"for {text_of(node.target)} in {text_of(node.iter)}"
-    loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text, batches, not once))
+    over = iteration.walked(ctx, node.iter, value) if batches else ()
+    loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text, batches, not once, over=over))
     head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
     entry = list(ctx.graph.frontier)
     if generated:

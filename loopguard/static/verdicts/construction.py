@@ -20,7 +20,9 @@ from loopguard.static.verdicts.courses import case_of
 _RESETS = re.compile(r"load_state_dict|reset_|\.apply\(|init_|_init\b|deepcopy|clone\(|requires_grad")
 """What is done to a model that begins again from where it was, or of which another part is to be trained."""
 
-_THAWS = re.compile(r"requires_grad\s*=(?!\s*False|=)|requires_grad_\((?!\s*(?:requires_grad\s*=\s*)?False)|unfreeze|thaw")
+_THAWS = re.compile(
+    r"requires_grad\s*=(?!\s*False|=)|requires_grad_\((?!\s*(?:requires_grad\s*=\s*)?False)|unfreeze|thaw"
+)
 
 
 def construction_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
