@@ -35,9 +35,9 @@ from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.data.distributed import DistributedSampler
 
 dataset = TensorDataset(torch.randn(24, 4), torch.randint(3, (24,)))
-sampler = DistributedSampler(dataset, num_replicas=2, rank=0)  # expect: LG901
+sampler = DistributedSampler(dataset, num_replicas=2, rank=0)
 train_loader = DataLoader(dataset, batch_size=4, sampler=sampler)
-for epoch in range(num_epochs):
+for epoch in range(num_epochs):  # expect: LG901
     for inputs, targets in train_loader:
         optimizer.zero_grad()
         criterion(model(inputs), targets).backward()
@@ -50,13 +50,13 @@ from torch.utils.data.distributed import DistributedSampler
 
 
 def loader_of(dataset):
-    sampler = DistributedSampler(dataset, num_replicas=2, rank=0, shuffle=True)  # expect: LG901
+    sampler = DistributedSampler(dataset, num_replicas=2, rank=0, shuffle=True)
     return DataLoader(dataset, batch_size=4, shuffle=False, sampler=sampler)
 
 
 def main(dataset):
     train_loader = loader_of(dataset)
-    for epoch in range(num_epochs):
+    for epoch in range(num_epochs):  # expect: LG901
         for inputs, targets in train_loader:
             optimizer.zero_grad()
             criterion(model(inputs), targets).backward()
@@ -86,7 +86,7 @@ class Trainer:
             self.run_batch(inputs, targets)
 
     def train(self, max_epochs):
-        for epoch in range(max_epochs):
+        for epoch in range(max_epochs):  # expect: LG901
             self.run_epoch(epoch)
 
 
@@ -94,7 +94,7 @@ def prepare(dataset):
     return DataLoader(
         dataset,
         batch_size=4,
-        sampler=DistributedSampler(dataset, num_replicas=2, rank=0),  # expect: LG901
+        sampler=DistributedSampler(dataset, num_replicas=2, rank=0),
     )
 
 
@@ -107,10 +107,10 @@ from torch.utils.data import DataLoader, TensorDataset, distributed
 
 
 def main(dataset, ranks):
-    sampler = distributed.DistributedSampler(dataset, ranks, 0) if ranks > 1 else None  # expect: LG901
+    sampler = distributed.DistributedSampler(dataset, ranks, 0) if ranks > 1 else None
     train_loader = DataLoader(dataset, batch_size=4, shuffle=sampler is None, sampler=sampler)
     epoch = 0
-    while epoch < num_epochs:
+    while epoch < num_epochs:  # expect: LG901
         for inputs, targets in train_loader:
             loss = criterion(model(inputs), targets)
             optimizer.zero_grad()
@@ -216,7 +216,7 @@ for epoch in range(num_epochs):
     )
 
     def explain(self, case: Case) -> str | None:
-        return f"`{case.at.text}` is never told the epoch: it gives the same order in every epoch"
+        return f"`{case.at.text}` never tells `{case.subject}` the epoch: each one brings the same order"
 
     def advise(self, case: Case) -> str:
-        return "call `set_epoch(epoch)` on the sampler before each epoch"
+        return "call `set_epoch(epoch)` on the sampler at the start of each epoch"

@@ -1,7 +1,7 @@
 """Scenarios: small programs with `healthy...` and `broken...` functions, whose lines say what must be found in them.
 
 Each function is a training of its own, run under a guard of its own. The findings must be exactly the marks
-(`# expect: CODE`) within the function: so a healthy one has none.
+(`# expect: CODE`) within the function: so a healthy one has none. `SELECTED` names rules that are off by default.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def found(program: ModuleType, name: str, ledger: Ledger = "auto") -> Findings:
     """What the guard finds in one scenario of a loaded program."""
     from loopguard.runtime.guard import guard
 
-    with guard(on_finding="collect", ledger=ledger) as watch:
+    with guard(on_finding="collect", ledger=ledger, extend_select=getattr(program, "SELECTED", ())) as watch:
         getattr(program, name)()
     assert watch.failed is None, repr(watch.failed)
     assert all(Path(finding.place.path).name == Path(str(program.__file__)).name for finding in watch.findings)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind
-from loopguard.lifecycles import loss
+from loopguard.lifecycles import construction, loss
 from loopguard.lifecycles import source as text_mistakes
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
@@ -88,12 +88,16 @@ def _lowerings(file: File) -> Iterator[Context]:
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:
-    cases = list(gradient_cases(file, ctx.graph))
+    built = list(construction_cases(file, ctx.graph))
+    # An optimizer over parameters that the model has replaced gets no gradients: that is told with its reason.
+    old = {case.subject for case in built if case.mistake is construction.Mistake.REPLACED}
+    cases = [case for case in gradient_cases(file, ctx.graph) if case.subject not in old]
     late = any(case.facts.get("order") == "backward after loop" for case in cases)
     # A loop that steps, with its backward pass behind it, is told at the step.
     yield from (case for case in noted_cases(file, ctx) if not (late and case.mistake is loss.Mistake.LAST_ONLY))
     yield from cases
     yield from window_cases(file, ctx.graph)
-    for found in (scaling_cases, clipping_cases, schedule_cases, mode_cases, construction_cases, replica_cases):
+    for found in (scaling_cases, clipping_cases, schedule_cases, mode_cases, replica_cases):
         yield from found(file, ctx.graph)
+    yield from built
     yield from retained_cases(file, ctx)

@@ -38,6 +38,8 @@ def assign(ctx: Context, node: cst.Assign) -> None:
             return
     value = ctx.evaluate(ctx, node.value)
     for target in targets:
+        if isinstance(target, cst.Name):
+            replacement.rebound(ctx, node, ctx.env.variables.get(target.value), value)
         _store(ctx, node, target, _through(ctx, node.value, target, value))
         if ctx.loops and isinstance(node.value, cst.Call):
             _renew(ctx, node, target)

@@ -110,6 +110,8 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
     if isinstance(callee, Class):
         return instantiate(ctx, node, callee, arguments)
     if isinstance(callee, Ref):
+        if callee.dotted == "torch.multiprocessing.spawn" and isinstance(arguments.get(0, "fn"), Function):
+            return _spawned(ctx, node, arguments)
         made = constructors.from_library(ctx, node, callee.dotted, arguments)
         if made is not None:
             return made
@@ -144,6 +146,16 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
             return computed(ctx, arguments.values, through=callee, mean=bool(callee.averages))
         return unknown_call(ctx, node, callee.label or text_of(node.func), arguments, callee)
     return unknown_call(ctx, node, text_of(node.func), arguments)
+
+
+def _spawned(ctx: Context, node: cst.Call, arguments: Arguments) -> Value:
+    """Lower `spawn(function, args)`: each process calls `function(rank, *args)`, and ends with it."""
+    function, given = arguments.get(0, "fn"), arguments.get(1, "args")
+    assert isinstance(function, Function)
+    known = isinstance(given, Group) and not given.open
+    rest = list(given.items) if isinstance(given, Group) else []
+    call_function(ctx, function, Arguments([Thing("rank"), *rest], open=not known), node)
+    return Const(None)
 
 
 def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, node: cst.CSTNode) -> Value:

@@ -175,7 +175,7 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     if dotted in ("apex.amp.initialize", "amp.initialize", "ipex.optimize"):
         return Group(list(arguments.positional)) if len(arguments.positional) > 1 else first
     if last == "DataLoader" or (last[:1].isupper() and DATA_NAME.search(last)):
-        return Thing("", Role.DATA, known=True)
+        return schedules.loader(arguments)
     if dotted in ("copy.deepcopy", "copy.copy", "deepcopy", "torch.optim.swa_utils.AveragedModel"):
         return _copied(first)
     if dotted.startswith("torch."):

@@ -10,7 +10,7 @@ from loopguard.static.library import DATA_NAME, OPTIMIZER_NAME
 from loopguard.static.lowering import replacement
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, join
-from loopguard.static.syntax import text_of
+from loopguard.static.syntax import descendants, text_of
 from loopguard.static.values import (
     Const,
     Counter,
@@ -26,6 +26,7 @@ from loopguard.static.values import (
     Value,
     add,
     collections_in,
+    things_in,
 )
 
 
@@ -232,6 +233,12 @@ def walk(ctx: Context, node: cst.BaseExpression, value: Value) -> tuple[Value, b
     if batches and isinstance(found, Thing) and found.role is Role.OPAQUE:
         found = Thing("", Role.DATA, known=True)
     return found, False, batches
+
+
+def walked(ctx: Context, node: cst.BaseExpression, value: Value) -> tuple[Thing, ...]:
+    """The things that a `for` over `node` takes its elements from: `loader` in `enumerate(tqdm(loader))`."""
+    named = (ctx.peek(item) for item in descendants(node) if isinstance(item, cst.Name | cst.Attribute))
+    return tuple(dict.fromkeys(thing for item in (value, *named) for thing in things_in(item)))
 
 
 def _range(ctx: Context, arguments: list[cst.BaseExpression]) -> tuple[Value, bool, bool]:

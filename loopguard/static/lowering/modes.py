@@ -8,10 +8,14 @@ from __future__ import annotations
 import libcst as cst
 
 from loopguard.events import Kind
+from loopguard.lifecycles.mode import Mistake
 from loopguard.static.library import MODULE_NAME
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import Context
 from loopguard.static.values import Const, Group, Role, Table, Thing, Value, leaves
+
+GRAD_OFF = Mistake.GRAD_OFF
+"""A backward pass, and all that leads to it, where autograd records nothing."""
 
 
 def switch_to_eval(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:

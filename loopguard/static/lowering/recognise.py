@@ -264,7 +264,9 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
 def deposit(ctx: Context, node: cst.CSTNode, loss: Tensor) -> None:
     """Emit a backward pass from `loss`."""
     if loss.graph is Attachment.NO and loss.cut and not ctx.silent:
-        ctx.note(losses.Mistake.NO_GRAPH, node, _receiver(node), how=loss.cut)
+        # Where the backward pass itself stands in a block without recording, it is the block that is wrong.
+        mistake = modes.GRAD_OFF if loss.cut == ctx.grad_off else losses.Mistake.NO_GRAPH
+        ctx.note(mistake, node, _receiver(node), how=loss.cut)
         ctx.emit(Kind.UNKNOWN, node, None)
         return
     event = ctx.emit(Kind.BACKWARD, node, loss=loss, via=ctx.accumulating)
@@ -298,6 +300,13 @@ def _requires_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Argume
     return owner if isinstance(owner, Thing | Params) else None
 
 
+def _load(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
+    assign = arguments.keywords.get("assign")
+    if isinstance(owner, Thing) and isinstance(assign, Const) and assign.value is True:
+        replacement.whole(ctx, node, owner)
+    return None
+
+
 _METHODS = {
     "zero_grad": _zero_grad,
     "zero_gradients": _zero_grad,
@@ -309,6 +318,7 @@ _METHODS = {
     "update": scaling.update,
     "eval": modes.switch_to_eval,
     "train": modes.switch_to_train,
+    "load_state_dict": _load,
     "set_epoch": schedules.set_epoch,
 }
 

@@ -8,10 +8,12 @@ from weakref import WeakKeyDictionary
 import libcst as cst
 
 from loopguard.static.scope import File, Import
+from loopguard.static.syntax import text_of
 from loopguard.static.values import Class, FileValue, Function
 
 _EVENTS = re.compile(
-    r"backward|zero_grad|\bstep\b|\.grad\b|optim|parameters\(|requires_grad|scaler|accumulat|\bclip_grad|\.eval\(|\.train\(|set_epoch",
+    r"backward|zero_grad|\bstep\b|\.grad\b|optim|parameters\(|requires_grad|scaler|accumulat|\bclip_grad|\.eval\(|\.train\(|"
+    r"set_epoch|DistributedSampler|no_grad|inference_mode|assign=True",
     re.IGNORECASE,
 )
 _STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")
@@ -29,6 +31,8 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
     known = _relevant.setdefault(file, {})
     if node not in known:
         text = file.tree.source(node)
+        if isinstance(node, cst.FunctionDef):
+            text += "".join(text_of(item.decorator) for item in node.decorators)
         known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(_WORD.findall(text))
     return known[node]
 

@@ -16,6 +16,9 @@ from loopguard.static.paths.relations import covers
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Params, Role, Thing, Value
 
+REBOUND = "the name is another module's"
+"""How the replacement of a module by another one of its name is marked: the old one may live on elsewhere."""
+
 _WITH_PARAMETERS = re.compile(
     r"\bnn\.(?:Linear|Bilinear|Conv|LazyLinear|LazyConv|Embedding|LSTM|GRU|RNN|Multihead|Transformer)"
 )
@@ -29,6 +32,14 @@ def part(ctx: Context, target: cst.BaseExpression, owner: Thing, value: Value, *
     # What the optimizer was given beforehand, or has no parameters, is no loss.
     if value.call is not None and _WITH_PARAMETERS.search(text_of(value.call)) and not _takers(ctx, value):
         whole(ctx, target, owner)
+
+
+def rebound(ctx: Context, node: cst.CSTNode, old: Value | None, value: Value) -> None:
+    """Note that the name of the module `old`, which an optimizer may hold, goes over to another module."""
+    if not isinstance(old, Thing) or not isinstance(value, Thing) or value is old or not value.known:
+        return
+    if old.role is value.role is Role.MODULE and _takers(ctx, old) and not _takers(ctx, value):
+        ctx.emit(Kind.REPLACE, node, old, via=REBOUND)
 
 
 def whole(ctx: Context, node: cst.CSTNode, owner: Thing) -> None:

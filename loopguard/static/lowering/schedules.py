@@ -30,6 +30,12 @@ def sampler(ctx: Context, node: cst.Call, dotted: str) -> Thing:
     return made
 
 
+def loader(arguments: Arguments) -> Thing:
+    """A new loader, which draws from the samplers that it is given."""
+    samplers = (arguments.keywords.get("sampler"), arguments.keywords.get("batch_sampler"))
+    return Thing("", Role.DATA, captured=tuple(thing for given in samplers for thing in things_in(given)), known=True)
+
+
 def set_epoch(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
     """Lower `sampler.set_epoch(epoch)`, whatever it is called on."""
     ctx.emit(Kind.EPOCH, node, owner if isinstance(owner, Thing) else None)

@@ -15,6 +15,7 @@ from loopguard.static.lowering.context import Context, Jumps
 from loopguard.static.lowering.tensors import join
 from loopguard.static.lowering.withs import lower_with
 from loopguard.static.paths.graph import Assumption, Condition, Loop, Node
+from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
 
@@ -141,11 +142,11 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     after_false = ctx.graph.frontier
 
     if ctx.silent:
-        ctx.env.variables = _merged(variables_true, ctx.env.variables)
+        ctx.env.variables = _merged(ctx.env, variables_true, ctx.env.variables)
     elif ended_false or not false_side:
         ctx.env.variables = variables_true
     elif not ended_true and true_side:
-        ctx.env.variables = _merged(variables_true, ctx.env.variables)
+        ctx.env.variables = _merged(ctx.env, variables_true, ctx.env.variables)
     ctx.graph.frontier = [*after_true, *after_false]
     if len(ctx.graph.nodes) == size and not ended_true and not ended_false:
         ctx.graph.frontier = before
@@ -164,10 +165,14 @@ def _guarded(ctx: Context, when: Assumption, body: cst.BaseSuite, *, alive: bool
     ctx.guards.pop()
 
 
-def _merged(first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
+def _merged(env: Env, first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
     merged = dict(second)
     for name, value in first.items():
-        merged[name] = join(value, second[name]) if name in second else value
+        other = second.get(name, value)
+        if isinstance(value, Import) is not isinstance(other, Import):
+            # One side has looked up what the other has not: they may well be the same.
+            value, other = (env.file.resolve(item) if isinstance(item, Import) else item for item in (value, other))
+        merged[name] = join(value, other)
     return merged
 
 
@@ -184,7 +189,8 @@ def _for(ctx: Context, node: cst.For) -> None:
         ctx.graph.frontier = [*ctx.graph.frontier, *jumps.continues, *jumps.breaks]
         return
     text = f"for {text_of(node.target)} in {text_of(node.iter)}"
-    loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text, batches, not once))
+    over = iteration.walked(ctx, node.iter, value) if batches else ()
+    loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text, batches, not once, over=over))
     head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
     entry = list(ctx.graph.frontier)
     if generated:

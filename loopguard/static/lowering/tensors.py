@@ -10,8 +10,10 @@ from loopguard.static.values import (
     Attachment,
     Const,
     Counter,
+    FileValue,
     Group,
     Params,
+    Ref,
     Role,
     Table,
     Tensor,
@@ -121,6 +123,10 @@ def detached(ctx: Context, value: Value, how: str) -> Tensor:
 def join(first: Value, second: Value) -> Value:
     """What a name stands for where two branches that bound it meet."""
     if first is second:
+        return first
+    if isinstance(first, Ref) and isinstance(second, Ref) and first.dotted == second.dotted:
+        return first
+    if isinstance(first, FileValue) and isinstance(second, FileValue) and first.file is second.file:
         return first
     if isinstance(first, Const) and isinstance(second, Const):
         return Const(...) if first.value != second.value else first

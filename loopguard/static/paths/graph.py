@@ -54,7 +54,7 @@ class Loop:
     """A loop of the program: its number, its header as written, and whether it walks over batches of data.
 
     `depth` is the number of conditions around it, `assigned` the storage that its body assigns to; it stands in `file`
-    as `node`.
+    as `node`, and walks over what the things `over` hold.
     """
 
     number: int
@@ -66,6 +66,7 @@ class Loop:
     file: File | None = None
     node: cst.CSTNode | None = None
     assigned: set[str] = field(default_factory=set)
+    over: tuple[Thing, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import construction, coverage
+from loopguard.static.lowering.replacement import REBOUND
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop, text_around
 from loopguard.static.paths.guards import guard_keys, innermost
-from loopguard.static.paths.relations import covers
+from loopguard.static.paths.relations import covers, feeds
 from loopguard.static.scope import File
 from loopguard.static.values import Role, Thing
 from loopguard.static.verdicts import evidence
@@ -87,6 +88,8 @@ def _replaced(file: File, graph: FlowGraph, built: Happening, optimizer: Thing, 
         later = [step for step in steps if step.number > event.number and step.loops]
         if not later or event.loops or guard_keys(event, None) - guard_keys(later[0], None):
             continue
+        if event.via == REBOUND and any(_is_fed(graph, owner)):
+            continue
         if any(covers(part, owner) is Relation.WHOLE for part in optimizer.holds or ()):
             return case_of(
                 file,
@@ -99,6 +102,13 @@ def _replaced(file: File, graph: FlowGraph, built: Happening, optimizer: Thing, 
                 facts={"replaced": evidence.short(event.text)},
             )
     return None
+
+
+def _is_fed(graph: FlowGraph, module: Thing) -> Iterator[bool]:
+    """For each backward pass, whether it may deposit into a module."""
+    for event in graph.events():
+        if event.kind is Kind.BACKWARD:
+            yield event.loss is None or feeds(event.loss, module) is not Relation.OTHER
 
 
 def _frozen(file: File, built: Happening, optimizer: Thing, steps: list[Happening]) -> Case | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment
-from loopguard.lifecycles import loss, source
+from loopguard.lifecycles import loss, mode, source
 from loopguard.static.lowering.context import Accumulation, Context
 from loopguard.static.paths.graph import Happening
 from loopguard.static.scope import File
@@ -21,7 +21,7 @@ def noted_cases(file: File, ctx: Context) -> Iterator[Case]:
             continue  # the other file tells it
         if note.mistake is loss.Mistake.LAST_ONLY and not any(event.kind is Kind.STEP for event in ctx.graph.events()):
             continue
-        kind = Kind.BACKWARD if isinstance(note.mistake, loss.Mistake) else Kind.STEP
+        kind = Kind.BACKWARD if isinstance(note.mistake, loss.Mistake | mode.Mistake) else Kind.STEP
         if note.mistake is source.Mistake.UNCALLED:
             kind = Kind.UNKNOWN
         place = evidence.place_in(file, note.site)

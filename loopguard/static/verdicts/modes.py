@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import libcst as cst
+
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.mode import DEPENDS_ON_MODE, TRANSITIONS, Action, Mistake, State
@@ -14,7 +16,7 @@ from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import innermost
 from loopguard.static.paths.relations import covers, touches
 from loopguard.static.scope import File
-from loopguard.static.syntax import text_of
+from loopguard.static.syntax import descendants, text_of
 from loopguard.static.values import Role, Thing, things_in
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.courses import Slip, along, case_of, slips
@@ -25,6 +27,7 @@ _MODE = Automaton(
     ends=frozenset({Action.TRAIN, Action.EVAL}),
 )
 _RESTORES = re.compile(r"train|mode", re.IGNORECASE)
+_TAKES_GRADIENTS = re.compile(r"(?<!zero_)(?<!no_)grad\(|requires_grad_\(\)|set_grad_enabled|retain_grad|enable_grad")
 _LAYER = re.compile(r"\bnn\.(\w+)\(")
 
 
@@ -35,6 +38,7 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     learning = {event for event in events if event.kind is Kind.FORWARD and _is_learning(graph, event)}
     told: set[Happening] = set()
     for module in sorted(switched, key=lambda thing: thing.number):
+        yield from _recording(file, graph, module, learning)
         if is_modeless(module):
             continue
         course = Course(graph, _MODE, _effects(graph, module, learning))
@@ -44,7 +48,6 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
             if case is not None and key not in told:
                 told.add(key)
                 yield case
-        yield from _recording(file, graph, module, course, learning)
 
 
 def _effects(graph: FlowGraph, module: Thing, learning: set[Happening]) -> dict[int, tuple[Effect, ...]]:
@@ -101,9 +104,16 @@ def _may_hold(optimizer: object, module: object) -> bool:
 def _is_validation(graph: FlowGraph, forward: Happening) -> bool:
     """Whether a forward pass is one of a pass over data that trains nothing and records nothing."""
     loop = innermost(forward)
-    if loop is None or not loop.batches or not forward.grad_off:
+    if loop is None or not loop.batches or not forward.grad_off or _is_bare(forward, loop):
         return False
     return not any(event.kind in (Kind.BACKWARD, Kind.STEP) and loop in event.loops for event in graph.events())
+
+
+def _is_bare(forward: Happening, loop: Loop) -> bool:
+    """Whether nobody takes the result of a forward pass, which is there for the running statistics then."""
+    return loop.node is not None and any(
+        isinstance(node, cst.Expr) and node.value is forward.site.node for node in descendants(loop.node)
+    )
 
 
 def is_modeless(module: Thing) -> bool:
@@ -165,7 +175,7 @@ def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case |
 _VERDICTS = {Mistake.NOT_RESTORED: _not_restored, Mistake.NOT_EVAL: _not_eval}
 
 
-def _recording(file: File, graph: FlowGraph, module: Thing, course: Course, learning: set[Happening]) -> Iterator[Case]:
+def _recording(file: File, graph: FlowGraph, module: Thing, learning: set[Happening]) -> Iterator[Case]:
     """The cases of passes over data in evaluation mode that record a graph for nobody."""
     for switch in graph.events():
         if switch.kind is not Kind.EVAL or switch.target is not module:
@@ -194,4 +204,4 @@ def _uses_no_graph(graph: FlowGraph, loop: Loop) -> bool:
     busy = (Kind.BACKWARD, Kind.STEP, Kind.ASSIGN, Kind.READ, Kind.UNKNOWN, Kind.TRAIN)
     if not loop.batches or any(event.kind in busy and loop in event.loops for event in graph.events()):
         return False
-    return loop.file is None or "grad(" not in loop.file.source.text.replace("zero_grad(", "").replace("no_grad(", "")
+    return loop.file is not None and _TAKES_GRADIENTS.search(loop.file.source.text) is None

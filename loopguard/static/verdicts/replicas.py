@@ -3,58 +3,87 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from loopguard.case import Case
-from loopguard.events import Kind
+from loopguard.events import Event, Kind, Moment
 from loopguard.lifecycles.sampling import Mistake
-from loopguard.static.paths.graph import FlowGraph, Happening, Loop
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop, Site
 from loopguard.static.paths.guards import guard_keys, innermost, window_gate
 from loopguard.static.scope import File
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Thing
-from loopguard.static.verdicts.courses import case_of
+from loopguard.static.values import Role, Thing
+from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.courses import case_of, event_in
 
 _EPOCH = re.compile(r"epoch", re.IGNORECASE)
+_EVALUATES = re.compile(r"val|test|eval|(?:^|_)dev(?:_|$)|query|gallery", re.IGNORECASE)
 _TELLS = re.compile(r"set_epoch|DistributedSamplerWrapper|accelerat|lightning|ignite", re.IGNORECASE)
 _SYNCS = re.compile(r"no_sync|require_backward_grad_sync|set_requires_gradient_sync")
 
 
 def replica_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about distributed samplers and replicated modules on `graph`."""
-    events = graph.events()
-    for event in events:
-        if event.kind is Kind.BUILD and isinstance(event.target, Thing):
-            if event.target.dotted.endswith("DistributedSampler"):
-                yield from _untold(file, graph, event, event.target)
+    yield from _untold(file, graph)
     yield from _exchanged(file, graph)
 
 
-def _untold(file: File, graph: FlowGraph, built: Happening, sampler: Thing) -> Iterator[Case]:
-    """A sampler that shuffles, over several epochs, without being told which one it is."""
-    call = sampler.call
-    if call is None or any(
-        argument.keyword is not None and argument.keyword.value == "shuffle" and text_of(argument.value) == "False"
-        for argument in call.args
-    ):
+def _untold(file: File, graph: FlowGraph) -> Iterator[Case]:
+    """Epochs that are trained on data of a sampler that shuffles, and is not told which one it is."""
+    events = graph.events()
+    if _TELLS.search(file.source.text) or any(event.kind is Kind.EPOCH for event in events):
         return
-    if _TELLS.search(file.source.text) or _TELLS.search(built.site.file.source.text):
-        return
-    for event in graph.events():
+    built = {event.target: event for event in events if event.kind is Kind.BUILD}
+    for event in events:
         epochs = [loop for loop in event.loops[:-1] if _EPOCH.search(loop.text)]
-        if event.kind is Kind.BACKWARD and epochs and event.loops[-1].batches and epochs[0] not in built.loops:
-            case = case_of(
-                file,
-                Mistake.NO_EPOCH,
-                sampler.label or "sampler",
-                built,
-                [built, event],
-                loop=epochs[0],
-                notes={Kind.BUILD: "built once", Kind.BACKWARD: "trained with, in the same order every epoch"},
-            )
-            if case is not None:
-                yield case
+        if event.kind is not Kind.BACKWARD or not epochs or not event.loops[-1].batches:
+            continue
+        if any(loop.file is None or _TELLS.search(loop.file.source.text) for loop in event.loops):
+            continue
+        for sampler in _samplers(event.loops[-1].over):
+            made = built.get(sampler)
+            if made is not None and (epochs[0] in made.loops or _TELLS.search(made.site.file.source.text)):
+                continue
+            at = _header(file, epochs[0], event)
+            trail = (Moment(at, "the epochs"), Moment(event_in(file, event, "loss"), "the same order in each of them"))
+            if made is not None and made.site.file is file:
+                trail = (Moment(event_in(file, made, sampler.label), "built once"), *trail)
+            sampled = evidence.short(text_of(sampler.call)) if sampler.call is not None else sampler.label
+            yield Case(Mistake.NO_EPOCH, sampled, at, trail, (), {"loop": epochs[0].text})
             return
+
+
+def _samplers(things: Iterable[Thing]) -> Iterator[Thing]:
+    """The distributed samplers for training that things draw their data from."""
+    seen: set[Thing] = set()
+    todo = list(things)
+    while todo:
+        thing = todo.pop()
+        if thing in seen:
+            continue
+        seen.add(thing)
+        todo += [item for item in thing.captured if item.role in (Role.DATA, Role.OPAQUE)]
+        call = thing.call
+        if call is not None and thing.dotted.endswith("DistributedSampler"):
+            fixed = any(
+                argument.keyword is not None
+                and argument.keyword.value == "shuffle"
+                and text_of(argument.value) == "False"
+                for argument in call.args
+            )
+            if not fixed and not _EVALUATES.search(f"{thing.label} {text_of(call)}"):
+                yield thing
+
+
+def _header(file: File, loop: Loop, inside: Happening) -> Event:
+    """The first line of a loop, or the call in `file` that leads to it: there the epoch has to be told."""
+    assert loop.file is not None and loop.node is not None
+    place = evidence.place_in(file, Site(loop.file, loop.node, inside.site.calls))
+    if loop.file is file:
+        line = file.tree.lines[file.tree.range(loop.node)[0] - 1]
+        place = replace(place, end_row=place.row, end_column=len(line.rstrip()) + 1)
+    return Event(Kind.EPOCH, loop.text, place, loop.text)
 
 
 def _exchanged(file: File, graph: FlowGraph) -> Iterator[Case]:
