@@ -198,7 +198,7 @@ class Cruise:
         frame = sys._getframe(1)
         go_on = self._ask(lambda: self._around.passes.look(module, frame))
         if self._around.passes.found is not None:
-            self.do(lambda: self._around.passes.judge(frame))
+            go_on = bool(self.do(lambda: self._around.passes.judge(frame)))
         return go_on
 
     def _moment(self) -> int:

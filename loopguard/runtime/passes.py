@@ -128,24 +128,24 @@ class Passes:
         known.times += 1
         if known.times == _SEVERAL:
             self.found = known
-        return known.times < _SEVERAL
+        return True
 
-    def judge(self, frame: FrameType) -> None:
-        """Judge the pass that was found."""
+    def judge(self, frame: FrameType) -> bool:
+        """Judge the pass that was found. Whether it is another one that may be wrong."""
         found, self.found = self.found, None
         module = found.module() if found is not None else None
         if found is None or module is None or found.state is not state_of(module):
-            return
+            return True
         mistake: Enum | None = Mistake.BUILDS_GRAPH
         if not found.records:
             _, mistake = TRANSITIONS[found.state, Action.VALIDATE]
         elif found.state is not State.EVAL:
-            return
+            mistake = None
         if mistake is None:
-            return
+            return False
         entry = Entry(found.site, self._now.iteration, self._now.events)
         evaluation = self._evaluation if found.records else None
-        self._docket.ask(
+        return not self._docket.ask(
             (-1, mistake, found.site),
             lambda: verdicts.over_data(
                 evaluation,
