@@ -33,7 +33,8 @@ class Training:
     def __init__(self, at: Callable[[int], object] = lambda number: None) -> None:
         torch.manual_seed(0)
         self.at = at
-        self.first, self.second, self.third = network(), network(), network()
+        self.first, self.third, self.fourth = network(), network(), network()
+        self.second = torch.nn.Sequential(torch.nn.Dropout(0.1), network())
         self.plain = torch.optim.SGD(self.first.parameters(), lr=0.01)
         self.scaled = torch.optim.Adam(self.second.parameters(), lr=0.01)
         self.closing = torch.optim.LBFGS(self.third.parameters(), max_iter=2)
@@ -62,7 +63,24 @@ class Training:
             self.scaler.step(self.scaled)
             self.scaler.update()
             losses += [loss, other]
+            if number in (10, 12, 14, LONG - 20, LONG - 18):
+                losses += self.validate()
+                if number == LONG - 20:
+                    self.second.train()
         return [item.detach() for item in (*losses, *self.parameters())]
+
+    def validate(self) -> list[torch.Tensor]:
+        """In both modes, behind a step of an optimizer that is made for it."""
+        losses = []
+        adam = torch.optim.Adam(self.fourth.parameters())
+        self.fourth(torch.ones(2, 4)).sum().backward()
+        adam.step()
+        for switch in (self.second.train, self.second.eval):
+            with torch.no_grad():
+                for inputs, _ in (*batches(2), *batches(1)):
+                    losses.append(self.second(inputs))
+            switch()
+        return losses
 
     def closure(self, batch: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
         """Does not clear."""
@@ -72,7 +90,7 @@ class Training:
 
     def parameters(self) -> Iterator[torch.Tensor]:
         """Those of all models."""
-        for model in (self.first, self.second, self.third):
+        for model in (self.first, self.second, self.third, self.fourth):
             yield from model.parameters()
 
 
@@ -155,7 +173,12 @@ def test_enough_of_the_guard_is_tried() -> None:
         "ledger.Account.deposit",
         "progress.Progress.skip",
         "sites.Sites.at",
+        "modes.Modes.learned",
+        "passes.Passes.look",
         "verdicts.closures.lacking",
+        "verdicts.construction.rebuilt",
+        "verdicts.modes.not_restored",
+        "verdicts.modes.over_data",
         "verdicts.stale_steps.stale",
     } <= set(CALLED)
     assert len(CALLED) > 100

@@ -79,6 +79,10 @@ class Watch:
         """Give the verdicts that need the end of the run, and leave torch as it was. `error` is what ended it early."""
         try:
             self.listener.do(lambda: self._bookkeeper.conclude(error))
+        except hooks.MEANT:
+            raise
+        except Exception as failure:
+            self.listener.fail(failure)
         finally:
             self.listener.stop()
             hooks.forget(self.listener)
