@@ -12,29 +12,34 @@ from two_ranks import RANKS, Results, finding_of, launch
 from examples import program
 from loopguard import catalogue
 
-PROGRAMS = [Path(__file__).parent / "ranks" / f"{name}.py" for name in ("ddp", "parting", "sharded")]
+PROGRAMS = [Path(__file__).parent / "ranks" / f"{name}.py" for name in ("ddp", "exchanging", "parting", "sharded")]
 SCENARIOS = [pytest.param(file, name, id=f"{file.stem}-{name}") for file in PROGRAMS for name in names(file)]
 
-RULE = catalogue.load().find("ranks-diverge").rule
+RULES = [catalogue.load().find(name) for name in ("ranks-diverge", "missing-no-sync")]
 EXAMPLES = {
-    f"{'healthy' if kind == 'good' else 'broken'}_{number}": text
-    for kind in ("good", "bad")
-    for number, text in enumerate(getattr(RULE, kind))
+    entry.code: {
+        f"{'healthy' if kind == 'good' else 'broken'}_{number}": text
+        for kind in ("good", "bad")
+        for number, text in enumerate(getattr(entry.rule, kind))
+        if "init_process_group" in text
+    }
+    for entry in RULES
 }
 
 
 @pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples of LG902 as one program: each a function that begins and ends a process group of its own."""
-    bodies = [f"def {name}():\n{textwrap.indent(program(text), '    ')}" for name, text in EXAMPLES.items()]
-    file = tmp_path_factory.mktemp("examples") / "ranks_diverge.py"
-    file.write_text("\n\n".join(bodies), "utf-8")
-    return file
+def examples(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The examples of each rule as one program: functions that begin and end a process group of their own."""
+    files = {code: tmp_path_factory.mktemp("examples") / f"{code}.py" for code in EXAMPLES}
+    for code, file in files.items():
+        bodies = [f"def {name}():\n{textwrap.indent(program(text), '    ')}" for name, text in EXAMPLES[code].items()]
+        file.write_text("\n\n".join([f"SELECTED = ({code!r},)", *bodies]), "utf-8")
+    return files
 
 
 @pytest.fixture(scope="module")
-def results(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Results:
-    return launch([*PROGRAMS, examples], tmp_path_factory.mktemp("ranks"))
+def results(examples: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Results:
+    return launch([*PROGRAMS, *examples.values()], tmp_path_factory.mktemp("ranks"))
 
 
 @pytest.mark.parametrize("rank", RANKS)
@@ -44,6 +49,8 @@ def test_a_rank_finds_exactly_what_is_marked(file: Path, name: str, rank: int, r
 
 
 @pytest.mark.parametrize("rank", RANKS)
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_examples_of_ranks_that_diverge(name: str, rank: int, examples: Path, results: Results) -> None:
-    assert finding_of(results, examples, rank, name) == expected(examples, name)
+@pytest.mark.parametrize(("code", "name"), [(code, name) for code, examples in EXAMPLES.items() for name in examples])
+def test_examples_of_rules_about_ranks(
+    code: str, name: str, rank: int, examples: dict[str, Path], results: Results
+) -> None:
+    assert finding_of(results, examples[code], rank, name) == expected(examples[code], name)

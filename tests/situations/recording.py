@@ -57,6 +57,7 @@ def broken_whole_iteration() -> None:
     model = network()
     optimizer = SGD(model.parameters(), lr=0.01)
     for batch in batches():
+        optimizer.zero_grad()
         with torch.inference_mode():
             loss = loss_of(model, batch)
             try:
