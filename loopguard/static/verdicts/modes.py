@@ -9,17 +9,18 @@ import libcst as cst
 
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
-from loopguard.lifecycles.mode import DEPENDS_ON_MODE, TRANSITIONS, Action, Mistake, State
+from loopguard.lifecycles.mode import TRANSITIONS, Action, Mistake, State
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
 from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import innermost
 from loopguard.static.paths.relations import covers, touches
 from loopguard.static.scope import File
-from loopguard.static.syntax import descendants, text_of
+from loopguard.static.syntax import descendants
 from loopguard.static.values import Role, Thing, things_in
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.courses import Slip, along, case_of, slips
+from loopguard.static.verdicts.modeless import is_modeless, is_unreadable
 
 _MODE = Automaton(
     TRANSITIONS,
@@ -28,7 +29,6 @@ _MODE = Automaton(
 )
 _RESTORES = re.compile(r"train|mode", re.IGNORECASE)
 _TAKES_GRADIENTS = re.compile(r"(?<!zero_)(?<!no_)grad\(|requires_grad_\(\)|set_grad_enabled|retain_grad|enable_grad")
-_LAYER = re.compile(r"\bnn\.(\w+)\(")
 
 
 def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
@@ -39,7 +39,7 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     told: set[Happening] = set()
     for module in sorted(switched, key=lambda thing: thing.number):
         yield from _recording(file, graph, module, learning)
-        if is_modeless(module):
+        if is_modeless(module) or (is_unreadable(module) and not _is_switched_back(events, module)):
             continue
         course = Course(graph, _MODE, _effects(graph, module, learning))
         for slip in slips(graph, course):
@@ -48,6 +48,11 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
             if case is not None and key not in told:
                 told.add(key)
                 yield case
+
+
+def _is_switched_back(events: list[Happening], module: Thing) -> bool:
+    """Whether some loop switches a module to training: whoever wrote that wants its mode to change."""
+    return any(event.kind is Kind.TRAIN and event.target is module and event.loops for event in events)
 
 
 def _effects(graph: FlowGraph, module: Thing, learning: set[Happening]) -> dict[int, tuple[Effect, ...]]:
@@ -114,20 +119,6 @@ def _is_bare(forward: Happening, loop: Loop) -> bool:
     return loop.node is not None and any(
         isinstance(node, cst.Expr) and node.value is forward.site.node for node in descendants(loop.node)
     )
-
-
-def is_modeless(module: Thing) -> bool:
-    """Whether a module surely computes the same in training and in evaluation: all its layers are known to."""
-    if module.cls is not None:
-        text = module.cls.file.tree.source(module.cls.node)
-    elif module.call is not None and "Sequential" in text_of(module.call.func):
-        text = text_of(module.call)
-    else:
-        return False
-    built = re.findall(r"self\.\w+\s*=\s*(?:\w+\.)*([A-Z]\w*)\(", text)
-    layers = set(_LAYER.findall(text))
-    plain = bool(layers) and not DEPENDS_ON_MODE.search(text) and "dropout" not in text.lower()
-    return plain and set(built) <= layers
 
 
 def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
