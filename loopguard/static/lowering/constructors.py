@@ -347,7 +347,7 @@ def built(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, call
     if last.endswith("GradScaler") or last.endswith("NativeScaler"):
         return Thing("", Role.SCALER, known=True)
     made = Thing("", captured=things, known=True)
-    if last[:1].isupper() and isinstance(node, cst.Call):
+    if isinstance(node, cst.Call):
         made.call, made.dotted = node, name
     return made
 

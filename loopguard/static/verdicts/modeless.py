@@ -27,14 +27,9 @@ def is_modeless(module: Thing) -> bool:
 
 
 def is_unreadable(module: Thing) -> bool:
-    """Whether the class of a module is imported from where it cannot be read, so that nothing is known of its modes."""
-    return (
-        module.cls is None and module.call is not None and module.role is Role.OPAQUE and not _is_torch(module.dotted)
-    )
-
-
-def _is_torch(dotted: str) -> bool:
-    return dotted.split(".")[0] in TORCH_FAMILY
+    """Whether a module comes from code that cannot be read, so that nothing is known of its modes."""
+    outside = module.dotted.split(".")[0] not in TORCH_FAMILY
+    return outside and module.cls is None and module.call is not None and module.role is Role.OPAQUE
 
 
 def _is_plain(module: Thing, depth: int) -> bool:
