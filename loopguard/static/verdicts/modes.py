@@ -121,6 +121,11 @@ def _is_bare(forward: Happening, loop: Loop) -> bool:
     )
 
 
+def _is_near(event: Happening, other: Happening) -> bool:
+    """Whether two events stand in one call of a function."""
+    return event.site.calls == other.site.calls
+
+
 def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
     """Training that goes on, an iteration later, in the mode that an evaluation has left behind."""
     loop = slip.goes_round
@@ -151,6 +156,9 @@ def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case |
         event.kind is Kind.BACKWARD and event.loops for event in graph.events()
     ):
         return None
+    between = range(slip.begins.number, slip.at.number)
+    if any(event.kind is Kind.EVAL and event.number in between and _is_near(event, slip.at) for event in graph.events()):
+        return None  # under a condition of which nobody knows whether it can fail (`isinstance(net, nn.Module)`)
     told, _ = along(slip, (Kind.TRAIN,))
     return case_of(
         file,
