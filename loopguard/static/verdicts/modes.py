@@ -27,7 +27,7 @@ _MODE = Automaton(
     found={Action.TRAIN: State.EVAL, Action.EVAL: State.TRAIN},
     ends=frozenset({Action.TRAIN, Action.EVAL}),
 )
-_RESTORES = re.compile(r"train|mode", re.IGNORECASE)
+_RESTORES = re.compile(r"train|mode|\bwas\b|was_|prev|\bold|before", re.IGNORECASE)
 _TAKES_GRADIENTS = re.compile(r"(?<!zero_)(?<!no_)grad\(|requires_grad_\(\)|set_grad_enabled|retain_grad|enable_grad")
 
 
@@ -81,10 +81,13 @@ def _switch(event: Happening, module: Thing) -> Effect | None:
     if relations <= {Relation.OTHER}:
         return None
     if event.target is module or any(thing in module.owners() for thing in things_in(event.target)):
-        # `if was_training: model.train()` restores what was there.
-        restores = action is Action.TRAIN and any(_RESTORES.search(guard.condition.text) for guard in event.guards)
-        return ANYTHING if event.maybe or restores else Effect(action)
+        return ANYTHING if event.maybe or _restores(event) else Effect(action)
     return ANYTHING if Relation.UNKNOWN in relations or Relation.WHOLE in relations else None
+
+
+def _restores(event: Happening) -> bool:
+    """Whether a switch brings back the mode that was there before: `if was_training: model.train()`."""
+    return event.kind is Kind.TRAIN and any(_RESTORES.search(guard.condition.text) for guard in event.guards)
 
 
 def _is_learning(graph: FlowGraph, forward: Happening) -> bool:
@@ -128,13 +131,15 @@ def _is_near(event: Happening, other: Happening) -> bool:
 
 def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
     """Training that goes on, an iteration later, in the mode that an evaluation has left behind."""
-    loop = slip.goes_round
+    loop, events = slip.goes_round, graph.events()
     if loop is None or slip.begins.kind is not Kind.EVAL:
         return None  # in evaluation mode right from the start of an iteration: somebody wants it so
+    if any(_restores(event) and _is_near(event, slip.begins) and event.number > slip.begins.number for event in events):
+        return None
     told, iterations = along(slip, ())
     learns = next(
         event
-        for event in graph.events()
+        for event in events
         if event.kind is Kind.BACKWARD and innermost(event) is innermost(slip.at) and event.number > slip.at.number
     )
     return case_of(
@@ -157,7 +162,9 @@ def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case |
     ):
         return None
     between = range(slip.begins.number, slip.at.number)
-    if any(event.kind is Kind.EVAL and event.number in between and _is_near(event, slip.at) for event in graph.events()):
+    if any(
+        event.kind is Kind.EVAL and event.number in between and _is_near(event, slip.at) for event in graph.events()
+    ):
         return None  # under a condition of which nobody knows whether it can fail (`isinstance(net, nn.Module)`)
     told, _ = along(slip, (Kind.TRAIN,))
     return case_of(
