@@ -33,7 +33,9 @@ UNTOLD = {
         "batches = DataLoader(data, sampler=sampler)\n"
     ),
     "behind a progress bar": trained(PLAIN, batches="tqdm(enumerate(batches))"),
-    "through code that cannot be read": trained(f"from zoo import distribute\n{PLAIN}model, batches = distribute(model, batches)\n"),
+    "through code that cannot be read": trained(
+        f"from zoo import distribute\n{PLAIN}model, batches = distribute(model, batches)\n"
+    ),
 }
 
 TOLD = {

@@ -190,6 +190,8 @@ def _recording(file: File, graph: FlowGraph, module: Thing, learning: set[Happen
             loop = innermost(forward)
             if forward.kind is not Kind.FORWARD or forward.target is not module or forward in learning or loop is None:
                 continue
+            if ".generate(" in forward.text:
+                continue  # which records nothing, as transformers has it
             near = forward.site.calls == switch.site.calls and forward.number > switch.number
             if near and forward.loops[:-1] == switch.loops and not forward.grad_off and _uses_no_graph(graph, loop):
                 case = case_of(
