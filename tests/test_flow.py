@@ -12,7 +12,7 @@ import pytest
 from programs import HEAD, lowered
 
 from loopguard.events import Kind
-from loopguard.static.paths.graph import FlowGraph
+from loopguard.static.paths.graph import FlowGraph, Happening
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 UPDATE = "LOOPGUARD_UPDATE_SNAPSHOTS"
@@ -150,9 +150,14 @@ def graph_of(text: str) -> FlowGraph:
     return lowered(HEAD + text).graph
 
 
+def happenings(text: str) -> list[Happening]:
+    """The events of a program that do something to gradients, in the order of lowering."""
+    return [event for event in graph_of(text).events() if event.kind not in (Kind.BUILD, Kind.FORWARD)]
+
+
 def events(text: str) -> list[str]:
-    """The kinds of the events of a program, in the order of lowering."""
-    return [event.kind.name for event in graph_of(text).events()]
+    """The kinds of these events."""
+    return [event.kind.name for event in happenings(text)]
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -260,21 +265,21 @@ def test_events_are_in_the_order_of_execution() -> None:
 
 
 def test_an_event_in_a_helper_knows_the_call_that_led_to_it() -> None:
-    (step,) = graph_of("def f():\n    optimizer.step()\ndef g():\n    f()\ng()\n").events()
+    (step,) = happenings("def f():\n    optimizer.step()\ndef g():\n    f()\ng()\n")
     file, _ = step.site.calls[0]
     assert [file.tree.source(node) for _, node in step.site.calls] == ["g()", "f()"]
 
 
 def test_events_know_the_loops_and_conditions_around_them() -> None:
     text = "for e in range(9):\n    if a:\n        while b:\n            if not c:\n                optimizer.step()\n"
-    (step,) = graph_of(text).events()
+    (step,) = happenings(text)
     assert [loop.text for loop in step.loops] == ["for e in range(9)", "while b"]
     assert [str(guard) for guard in step.guards] == ["`a` is true", "`c` is false"]
 
 
 @pytest.mark.parametrize("ended", ["continue", "break"])
 def test_behind_a_jump_the_rest_of_the_body_depends_on_its_condition(ended: str) -> None:
-    (step,) = graph_of(f"for x in loader:\n    if a:\n        {ended}\n    optimizer.step()\n").events()
+    (step,) = happenings(f"for x in loader:\n    if a:\n        {ended}\n    optimizer.step()\n")
     assert [str(guard) for guard in step.guards] == ["`a` is false"]
 
 

@@ -54,7 +54,8 @@ class Thing(Value):
     given to a library that decides when they step; `backs` says that the object has been seen to run backward passes
     itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way, `frozen`, that all of
     them are; `parameter`, that it is what a function gets under this name; `replicated`, that ranks exchange its
-    gradients. `call` is the expression that made the object, where it is worth a look.
+    gradients; `held`, that an optimizer took its parameters. `call` is the expression that made the object, where it
+    is worth a look.
     """
 
     __slots__ = (
@@ -67,6 +68,7 @@ class Thing(Value):
         "cls",
         "dotted",
         "frozen",
+        "held",
         "holds",
         "known",
         "label",
@@ -103,6 +105,7 @@ class Thing(Value):
         self.attrs: dict[str, Value] = {}
         self.toggled = False
         self.frozen = False
+        self.held = False
         self.call: cst.Call | None = None
         self.replicated = False
         self.parameter = False

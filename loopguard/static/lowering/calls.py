@@ -298,6 +298,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
     if name in NUMBERS:
         return Const(...)
     if isinstance(owner, Thing):
+        if name in modes.CALLS:
+            modes.called(ctx, node, owner)
         if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
             if name.startswith("register_step") and arguments.values:
                 owner.clears_itself = True  # a hook may

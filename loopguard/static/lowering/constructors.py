@@ -116,6 +116,8 @@ def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None,
     made = Thing("", Role.OPTIMIZER, dotted=dotted, holds=holds, known=True)
     made.call = node if isinstance(node, cst.Call) else None
     made.frozen = bool(holds) and all(replacement.is_frozen(held) for held in holds or ())
+    for thing in holds or ():
+        thing.held = True
     ctx.emit(Kind.BUILD, node, made)
     if ctx.loops:
         ctx.emit(Kind.UNKNOWN, node, made, via=NEW)
@@ -143,7 +145,9 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     ):
         if isinstance(first, Thing):
             first.replicated = first.replicated or last == "DistributedDataParallel"
-            if "fully_shard" in last.lower() or "FullySharded" in last:
+            # With `use_orig_params` the parameters stay the objects that they are.
+            kept = "use_orig_params" in arguments.keywords
+            if "fully_shard" in last.lower() or ("FullySharded" in last and not kept):
                 replacement.whole(ctx, node, first)
         return first if first is not None else Thing("")
     if dotted in SAME_OPTIMIZER:
@@ -344,7 +348,10 @@ def built(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, call
         return Thing("", Role.SCHEDULER, captured=things, known=True)
     if last.endswith("GradScaler") or last.endswith("NativeScaler"):
         return Thing("", Role.SCALER, known=True)
-    return Thing("", captured=things, known=True)
+    made = Thing("", captured=things, known=True)
+    if isinstance(node, cst.Call):
+        made.call, made.dotted = node, name
+    return made
 
 
 def instance(cls: Class, arguments: Arguments) -> Thing:

@@ -40,10 +40,13 @@ def _switch(ctx: Context, node: cst.Call, owner: Value, kind: Kind, *, sure: boo
     return owner if things and isinstance(owner, Thing | Group | Table) else None
 
 
+CALLS = frozenset({"forward", "generate"})
+"""Methods of a module that run it as a call of it would."""
+
+
 def called(ctx: Context, node: cst.Call, callee: Thing) -> None:
     """Note a forward pass through what is a module, or is called like one."""
     name = callee.label.rsplit(".", 1)[-1]
-    if callee.role is Role.MODULE or (
-        callee.role is Role.OPAQUE and name != "self" and MODULE_NAME.search(name) is not None
-    ):
+    named = callee.role is Role.OPAQUE and name != "self" and MODULE_NAME.search(name) is not None
+    if callee.role is Role.MODULE or callee.held or named:
         ctx.emit(Kind.FORWARD, node, callee)

@@ -20,6 +20,9 @@ from loopguard.static.verdicts.courses import case_of
 _RESETS = re.compile(r"load_state_dict|reset_|\.apply\(|init_|_init\b|deepcopy|clone\(|requires_grad")
 """What is done to a model that begins again from where it was, or of which another part is to be trained."""
 
+_TAKES_NEW = re.compile(r"""add_param_group|\[['"]params['"]\]\s*=""")
+"""How an optimizer is given other parameters than it was made with."""
+
 _THAWS = re.compile(
     r"requires_grad\s*=(?!\s*False|=)|requires_grad_\((?!\s*(?:requires_grad\s*=\s*)?False)|unfreeze|thaw"
 )
@@ -79,7 +82,7 @@ def _outlives(part: Thing, loop: Loop) -> bool:
 
 def _replaced(file: File, graph: FlowGraph, built: Happening, optimizer: Thing, steps: list[Happening]) -> Case | None:
     """A part of the model that is replaced when the optimizer has taken its parameters."""
-    if "add_param_group" in file.source.text:
+    if _TAKES_NEW.search(file.source.text):
         return None
     for event in graph.events():
         if event.kind is not Kind.REPLACE or event.number < built.number or not isinstance(event.target, Thing):

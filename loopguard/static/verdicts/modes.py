@@ -9,26 +9,26 @@ import libcst as cst
 
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
-from loopguard.lifecycles.mode import DEPENDS_ON_MODE, TRANSITIONS, Action, Mistake, State
+from loopguard.lifecycles.mode import TRANSITIONS, Action, Mistake, State
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
 from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import innermost
 from loopguard.static.paths.relations import covers, touches
 from loopguard.static.scope import File
-from loopguard.static.syntax import descendants, text_of
+from loopguard.static.syntax import descendants
 from loopguard.static.values import Role, Thing, things_in
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.courses import Slip, along, case_of, slips
+from loopguard.static.verdicts.modeless import is_modeless, is_unreadable
 
 _MODE = Automaton(
     TRANSITIONS,
     found={Action.TRAIN: State.EVAL, Action.EVAL: State.TRAIN},
     ends=frozenset({Action.TRAIN, Action.EVAL}),
 )
-_RESTORES = re.compile(r"train|mode", re.IGNORECASE)
+_RESTORES = re.compile(r"train|mode|\bwas\b|was_|prev|\bold|before", re.IGNORECASE)
 _TAKES_GRADIENTS = re.compile(r"(?<!zero_)(?<!no_)grad\(|requires_grad_\(\)|set_grad_enabled|retain_grad|enable_grad")
-_LAYER = re.compile(r"\bnn\.(\w+)\(")
 
 
 def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
@@ -39,7 +39,7 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     told: set[Happening] = set()
     for module in sorted(switched, key=lambda thing: thing.number):
         yield from _recording(file, graph, module, learning)
-        if is_modeless(module):
+        if is_modeless(module) or (is_unreadable(module) and not _is_switched_back(events, module)):
             continue
         course = Course(graph, _MODE, _effects(graph, module, learning))
         for slip in slips(graph, course):
@@ -48,6 +48,11 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
             if case is not None and key not in told:
                 told.add(key)
                 yield case
+
+
+def _is_switched_back(events: list[Happening], module: Thing) -> bool:
+    """Whether some loop switches a module to training: whoever wrote that wants its mode to change."""
+    return any(event.kind is Kind.TRAIN and event.target is module and event.loops for event in events)
 
 
 def _effects(graph: FlowGraph, module: Thing, learning: set[Happening]) -> dict[int, tuple[Effect, ...]]:
@@ -76,10 +81,13 @@ def _switch(event: Happening, module: Thing) -> Effect | None:
     if relations <= {Relation.OTHER}:
         return None
     if event.target is module or any(thing in module.owners() for thing in things_in(event.target)):
-        # `if was_training: model.train()` restores what was there.
-        restores = action is Action.TRAIN and any(_RESTORES.search(guard.condition.text) for guard in event.guards)
-        return ANYTHING if event.maybe or restores else Effect(action)
+        return ANYTHING if event.maybe or _restores(event) else Effect(action)
     return ANYTHING if Relation.UNKNOWN in relations or Relation.WHOLE in relations else None
+
+
+def _restores(event: Happening) -> bool:
+    """Whether a switch brings back the mode that was there before: `if was_training: model.train()`."""
+    return event.kind is Kind.TRAIN and any(_RESTORES.search(guard.condition.text) for guard in event.guards)
 
 
 def _is_learning(graph: FlowGraph, forward: Happening) -> bool:
@@ -116,29 +124,22 @@ def _is_bare(forward: Happening, loop: Loop) -> bool:
     )
 
 
-def is_modeless(module: Thing) -> bool:
-    """Whether a module surely computes the same in training and in evaluation: all its layers are known to."""
-    if module.cls is not None:
-        text = module.cls.file.tree.source(module.cls.node)
-    elif module.call is not None and "Sequential" in text_of(module.call.func):
-        text = text_of(module.call)
-    else:
-        return False
-    built = re.findall(r"self\.\w+\s*=\s*(?:\w+\.)*([A-Z]\w*)\(", text)
-    layers = set(_LAYER.findall(text))
-    plain = bool(layers) and not DEPENDS_ON_MODE.search(text) and "dropout" not in text.lower()
-    return plain and set(built) <= layers
+def _is_near(event: Happening, other: Happening) -> bool:
+    """Whether two events stand in one call of a function."""
+    return event.site.calls == other.site.calls
 
 
 def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
     """Training that goes on, an iteration later, in the mode that an evaluation has left behind."""
-    loop = slip.goes_round
+    loop, events = slip.goes_round, graph.events()
     if loop is None or slip.begins.kind is not Kind.EVAL:
         return None  # in evaluation mode right from the start of an iteration: somebody wants it so
+    if any(_restores(event) and _is_near(event, slip.begins) and event.number > slip.begins.number for event in events):
+        return None
     told, iterations = along(slip, ())
     learns = next(
         event
-        for event in graph.events()
+        for event in events
         if event.kind is Kind.BACKWARD and innermost(event) is innermost(slip.at) and event.number > slip.at.number
     )
     return case_of(
@@ -160,6 +161,11 @@ def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case |
         event.kind is Kind.BACKWARD and event.loops for event in graph.events()
     ):
         return None
+    between = range(slip.begins.number, slip.at.number)
+    if any(
+        event.kind is Kind.EVAL and event.number in between and _is_near(event, slip.at) for event in graph.events()
+    ):
+        return None  # under a condition of which nobody knows whether it can fail (`isinstance(net, nn.Module)`)
     told, _ = along(slip, (Kind.TRAIN,))
     return case_of(
         file,
@@ -184,6 +190,8 @@ def _recording(file: File, graph: FlowGraph, module: Thing, learning: set[Happen
             loop = innermost(forward)
             if forward.kind is not Kind.FORWARD or forward.target is not module or forward in learning or loop is None:
                 continue
+            if ".generate(" in forward.text:
+                continue  # which records nothing, as transformers has it
             near = forward.site.calls == switch.site.calls and forward.number > switch.number
             if near and forward.loops[:-1] == switch.loops and not forward.grad_off and _uses_no_graph(graph, loop):
                 case = case_of(

@@ -49,7 +49,7 @@ def _untold(file: File, graph: FlowGraph) -> Iterator[Case]:
             trail = (Moment(at, "the epochs"), Moment(event_in(file, event, "loss"), "the same order in each of them"))
             if made is not None and made.site.file is file:
                 trail = (Moment(event_in(file, made, sampler.label), "built once"), *trail)
-            sampled = evidence.short(text_of(sampler.call)) if sampler.call is not None else sampler.label
+            sampled = sampler.label or sampler.dotted.rsplit(".", 1)[-1]
             yield Case(Mistake.NO_EPOCH, sampled, at, trail, (), {"loop": epochs[0].text})
             return
 
