@@ -14,6 +14,7 @@ from weakref import ref
 import pytest
 import torch
 from torch import nn
+from torch.nn.modules.module import _global_forward_pre_hooks
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD
 from torch.optim.optimizer import Optimizer, _global_optimizer_post_hooks, _global_optimizer_pre_hooks
@@ -134,8 +135,9 @@ def everything() -> list[dict[str, object]]:
     owners = (
         *(Optimizer, SGD, nn.Module, torch.Tensor, torch.amp.GradScaler, DistributedDataParallel),
         *(torch.autograd, torch.autograd.graph, torch.distributed, torch.distributed.distributed_c10d),
+        *(torch.no_grad, torch.inference_mode, torch.set_grad_enabled),
     )
-    hooks = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks)
+    hooks = (_global_optimizer_pre_hooks, _global_optimizer_post_hooks, _global_forward_pre_hooks)
     return [dict(vars(owner)) for owner in owners] + [dict(hook) for hook in hooks]
 
 
