@@ -14,7 +14,7 @@ from examples import PREAMBLE, expected, program
 from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Place, Reach, Related, Relation
-from loopguard.lifecycles import closure, coverage, gradient, loss, ranks, source, window
+from loopguard.lifecycles import clipping, closure, coverage, gradient, loss, ranks, scaling, schedule, source, window
 from loopguard.rule import Level
 from loopguard.source import Source
 from loopguard.static import Project, analyse
@@ -45,6 +45,16 @@ LG403 accumulation-remainder      advice   SR
 LG404 accumulation-off-by-one     warning  SR
 LG405 accumulation-partial-gate   warning  S
 LG406 accumulation-double         error    S
+LG501 missing-scaler-update     error    SR
+LG502 scaler-bypassed           error    SR
+LG503 clip-before-unscale       error    SR
+LG504 clip-misplaced            error    SR
+LG505 unscale-misplaced         error    SR
+LG506 clip-wrong-parameters     warning  SR
+LG601 scheduler-before-optimizer error   SR
+LG602 missing-scheduler-step    warning  SR
+LG603 scheduler-wrong-period    warning  S
+LG604 plateau-without-metric    error    SR
 LG803 frozen-or-uncovered-parameters warning R
 LG902 ranks-diverge               error    R
 """
@@ -165,6 +175,20 @@ PLAIN: dict[Enum, str] = {
     window.Mistake.PARTIAL_GATE: "LG405",
     window.Mistake.STEP_OUTSIDE: "LG405",
     window.Mistake.DOUBLE: "LG406",
+    scaling.Mistake.NO_UPDATE: "LG501",
+    scaling.Mistake.BYPASSED: "LG502",
+    scaling.Mistake.UNSCALED_LOSS: "LG502",
+    scaling.Mistake.CLIPPED_SCALED: "LG503",
+    scaling.Mistake.UNSCALED_TWICE: "LG505",
+    scaling.Mistake.UNSCALED_LATE: "LG505",
+    clipping.Mistake.AFTER_STEP: "LG504",
+    clipping.Mistake.BEFORE_BACKWARD: "LG504",
+    clipping.Mistake.WRONG_PARAMETERS: "LG506",
+    schedule.Mistake.BEFORE_OPTIMIZER: "LG601",
+    schedule.Mistake.NEVER_STEPPED: "LG602",
+    schedule.Mistake.PER_EPOCH: "LG603",
+    schedule.Mistake.PER_BATCH: "LG603",
+    schedule.Mistake.NO_METRIC: "LG604",
     **dict.fromkeys(coverage.Mistake, "LG803"),
     **dict.fromkeys(ranks.Mistake, "LG902"),
 }
@@ -179,6 +203,8 @@ FACTS = {
     "wrapper": "accelerator.accumulate",
     "first": "fc.weight",
     "count": "2",
+    "class": "StepLR",
+    "period": "step_size=30",
     "ranks": "0 and 1",
 }
 
@@ -285,5 +311,5 @@ def test_messages_name_what_they_are_about() -> None:
 
 def test_every_mistake_of_every_lifecycle_has_a_rule() -> None:
     judged = {mistake for entry in CATALOGUE for mistake in entry.rule.mistakes}
-    lifecycles = (closure, coverage, gradient, loss, ranks, source, window)
+    lifecycles = (clipping, closure, coverage, gradient, loss, ranks, scaling, schedule, source, window)
     assert judged == {mistake for lifecycle in lifecycles for mistake in lifecycle.Mistake}
