@@ -116,7 +116,7 @@ for inputs, targets in loader:
     )
 
     def explain(self, case: Case) -> str | None:
-        return f"`{case.at.text}` clips parameters that `{case.subject}` does not hold: those that it steps are not bounded"
+        return f"`{case.at.text}` clips parameters that `{case.subject}` does not hold: what it steps is not bounded"
 
     def advise(self, case: Case) -> str:
         return f"clip the parameters that `{case.subject}` was built over"

@@ -54,12 +54,13 @@ for inputs, targets in loader:
 """,
         # The scaler steps one of two.
         """\
-opt_body = torch.optim.SGD(model[0].parameters(), lr=0.01)
-opt_head = torch.optim.SGD(model[-1].parameters(), lr=0.1)
+body, head = nn.Linear(4, 8), nn.Linear(8, 3)
+opt_body = torch.optim.SGD(body.parameters(), lr=0.01)
+opt_head = torch.optim.SGD(head.parameters(), lr=0.1)
 for inputs, targets in loader:
     opt_body.zero_grad()
     opt_head.zero_grad()
-    scaler.scale(criterion(model(inputs), targets)).backward()
+    scaler.scale(criterion(head(body(inputs)), targets)).backward()
     scaler.step(opt_body)
     opt_head.step()  # expect: LG502
     scaler.update()
@@ -175,5 +176,5 @@ for inputs, targets in loader:
 
     def advise(self, case: Case) -> str:
         if case.mistake is scaling.Mistake.BYPASSED:
-            return f"let the scaler step: `scaler.step({case.subject})` in place of `{case.at.text}`, then `scaler.update()`"
+            return f"call `scaler.step({case.subject})` and `scaler.update()` in place of `{case.at.text}`"
         return "scale the loss: `scaler.scale(loss).backward()`"
