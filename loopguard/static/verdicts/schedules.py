@@ -23,6 +23,8 @@ _KNOWN = re.compile(r"^(?:torch\.optim\.(?:lr_scheduler|swa_utils)\.|transformer
 _HARMLESS = r"(?:state_dict|load_state_dict|get_last_lr|get_lr|last_epoch|base_lrs|print_lr|optimizer)\b"
 _EPOCHS = re.compile(r"epoch|_ep\b|^\d{1,3}$", re.IGNORECASE)
 _STEPS = re.compile(r"len\(|iter|batch|step|\*|num_train", re.IGNORECASE)
+_STEPPERS = re.compile(r"step|train|fit|learn|optimi[sz]e|update|epoch|run|call|closure", re.IGNORECASE)
+"""What unknown code is called that may step an optimizer."""
 _MANY = 1_000
 
 
@@ -89,8 +91,10 @@ def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: 
         return False  # a schedule of somebody's own may be counted from where it likes
     if loop not in first.loops or guard_keys(move, loop) - guard_keys(first, loop):
         return False
-    before = (event for event in graph.events() if event.number < first.number)
-    return not any(event.kind is Kind.UNKNOWN and _may_step(event, thing) for event in before)
+    unknown = [event for event in graph.events() if event.kind is Kind.UNKNOWN and event.number < first.number]
+    if innermost(first) is loop:  # in one iteration: whatever steps already says so
+        unknown = [event for event in unknown if _STEPPERS.search(event.text.partition("(")[0])]
+    return not any(_may_step(event, thing) for event in unknown)
 
 
 def _may_step(event: Happening, scheduler: Thing) -> bool:
