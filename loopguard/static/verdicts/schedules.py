@@ -79,7 +79,11 @@ def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: 
     known = _KNOWN.match(thing.dotted) is not None
     if call.args or not move.loops or not (known or (thing.role is not Role.SCHEDULER and thing.parameter)):
         return False  # `step(epoch)` says where the schedule is to be
-    own = _steps_of(thing, steps)
+    # What was before the schedule is none of its periods.
+    built = max(
+        (event.number for event in graph.events() if event.kind is Kind.BUILD and event.target is thing), default=0
+    )
+    own = [event for event in _steps_of(thing, steps) if event.number > built]
     shared = [event for event in own if move.loops[0] in event.loops]
     if not shared or any(event.number < move.number for event in own):
         return False
@@ -91,7 +95,7 @@ def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: 
         return False  # a schedule of somebody's own may be counted from where it likes
     if loop not in first.loops or guard_keys(move, loop) - guard_keys(first, loop):
         return False
-    unknown = [event for event in graph.events() if event.kind is Kind.UNKNOWN and event.number < first.number]
+    unknown = [event for event in graph.events() if event.kind is Kind.UNKNOWN and built < event.number < first.number]
     if innermost(first) is loop:  # in one iteration: whatever steps already says so
         unknown = [event for event in unknown if _STEPPERS.search(event.text.partition("(")[0])]
     return not any(_may_step(event, thing) for event in unknown)
