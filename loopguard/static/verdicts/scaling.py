@@ -100,8 +100,7 @@ def _stages(graph: FlowGraph, effects: Effects, scaler: Thing) -> dict[int, tupl
         effect: Effect | None = None
         if event.kind is Kind.UPDATE:
             same = event.scaler is scaler
-            distinct = event.scaler is not None and event.scaler.known and scaler.known
-            effect = Effect(Action.UPDATE) if same else None if distinct else ANYTHING
+            effect = Effect(Action.UPDATE) if same else None if _distinct(event.scaler, scaler) else ANYTHING
         elif event.kind is Kind.STEP and event.target is optimizer and event.scaler is scaler:
             effect = Effect(Action.SCALER_STEP, sure=not event.maybe)
         elif event.kind is Kind.UNSCALE and optimizer in things_in(event.target):
@@ -161,7 +160,15 @@ def _never_updated(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     loop = slip.goes_round
     if slip.begins.kind is not Kind.STEP or loop is None or loop is not innermost(slip.at):
         return False
-    return not any(event.kind is Kind.UPDATE and loop in event.loops for event in graph.events())
+    return not any(
+        event.kind is Kind.UPDATE and loop in event.loops and not _distinct(event.scaler, slip.at.scaler)
+        for event in graph.events()
+    )
+
+
+def _distinct(scaler: Thing | None, other: Thing | None) -> bool:
+    """Whether two scalers are surely not the same."""
+    return scaler is not other and scaler is not None and other is not None and scaler.known and other.known
 
 
 def _twice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
