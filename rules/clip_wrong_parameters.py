@@ -46,7 +46,7 @@ for epoch in range(num_epochs):
     for inputs, targets in loader:
         adam.zero_grad()
         criterion(head(body(inputs)), targets).backward()
-        torch.nn.utils.clip_grad_value_(spare.parameters(), 0.5)  # expect: LG506
+        torch.nn.utils.clip_grad_norm_(spare.parameters(), max_norm)  # expect: LG506
         adam.step()
 """,
         # The copy that is averaged, not the network that is trained.

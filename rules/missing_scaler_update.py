@@ -49,8 +49,6 @@ for epoch in range(num_epochs):
         with torch.autocast(device):
             loss = criterion(model(inputs), targets)
         scaler.scale(loss).backward()
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_(model.parameters(), max_norm)
         scaler.step(optimizer)  # expect: LG501
     scaler.update()
 """,
