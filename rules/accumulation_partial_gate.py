@@ -3,7 +3,8 @@
 ## What it does
 
 Finds accumulation windows whose gate holds some of the update (the step, the clear or the clipping) while
-another part runs on every batch: the step itself, the clipping, `scaler.unscale_` or the scheduler.
+another part runs on every batch: the step itself, the clipping or the scheduler. (Of `scaler.unscale_`,
+`unscale-misplaced` tells.)
 
 ## Why is this bad?
 
@@ -12,8 +13,6 @@ What belongs together happens at different times.
 - A step on every batch makes the window void: it applies partial sums, and, if the clear has stayed
   behind the gate, applies the first batches of a window again and again.
 - Clipping on every batch clips partial sums, and weighs the batches of a window by their position in it.
-- `unscale_` on every batch divides the first batches' gradients by the scale more than once. PyTorch
-  raises.
 - A schedule that moves on every batch reaches its end k times too early.
 
 ## Known limits
@@ -119,19 +118,6 @@ class Trainer:
 
 
 Trainer(model, every=2).fit(loader)
-""",
-        # The unscaling. PyTorch notices this one and raises.
-        """\
-for i, (inputs, targets) in enumerate(loader):
-    with torch.autocast(device):
-        loss = criterion(model(inputs), targets) / accumulation_steps
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)  # expect: LG405
-    if (i + 1) % accumulation_steps == 0:
-        nn.utils.clip_grad_norm_(model.parameters(), max_norm)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
 """,
     )
     good = (

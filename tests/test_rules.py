@@ -15,6 +15,7 @@ from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Place, Reach, Related, Relation
 from loopguard.lifecycles import (
+    clipping,
     closure,
     construction,
     coverage,
@@ -23,6 +24,8 @@ from loopguard.lifecycles import (
     mode,
     ranks,
     sampling,
+    scaling,
+    schedule,
     source,
     window,
 )
@@ -32,40 +35,50 @@ from loopguard.static import Project, analyse
 from loopguard.suppress import Suppressions
 
 TABLE = """
-LG000 invalid-syntax              error    S
-LG001 uncalled-method             error    S
-LG002 unused-ignore               warning  S
-LG101 missing-zero-grad           error    SR
-LG102 zero-grad-outside-loop      error    SR
-LG103 zero-grad-before-step       error    SR
-LG104 zero-grad-wrong-target      error    SR
-LG105 zero-grad-on-some-paths     warning  SR
-LG106 foreign-gradients           warning  SR
-LG201 missing-step                error    SR
-LG202 step-before-backward        error    SR
-LG203 step-outside-loop           warning  SR
-LG204 repeated-step               error    SR
-LG205 closure-misuse              error    SR
-LG301 missing-backward            error    SR
-LG302 backward-outside-loop       warning  SR
-LG303 backward-without-graph      error    SR
-LG304 retained-loss-graph         warning  SR
-LG401 accumulation-cleared        error    SR
-LG402 accumulation-unscaled       warning  S
-LG403 accumulation-remainder      advice   SR
-LG404 accumulation-off-by-one     warning  SR
-LG405 accumulation-partial-gate   warning  S
-LG406 accumulation-double         error    S
-LG701 eval-not-restored           warning  SR
-LG702 missing-eval-mode           warning  SR
-LG703 missing-no-grad             advice   SR
-LG704 training-without-grad       error    SR
-LG801 optimizer-rebuilt-in-loop   warning  SR
-LG802 optimizer-holds-old-parameters error SR
-LG803 frozen-or-uncovered-parameters warning SR
-LG901 missing-set-epoch           warning  S
-LG902 ranks-diverge               error    R
-LG903 missing-no-sync             advice   SR
+LG000 invalid-syntax                  error    S
+LG001 uncalled-method                 error    S
+LG002 unused-ignore                   warning  S
+LG101 missing-zero-grad               error    SR
+LG102 zero-grad-outside-loop          error    SR
+LG103 zero-grad-before-step           error    SR
+LG104 zero-grad-wrong-target          error    SR
+LG105 zero-grad-on-some-paths         warning  SR
+LG106 foreign-gradients               warning  SR
+LG201 missing-step                    error    SR
+LG202 step-before-backward            error    SR
+LG203 step-outside-loop               warning  SR
+LG204 repeated-step                   error    SR
+LG205 closure-misuse                  error    SR
+LG301 missing-backward                error    SR
+LG302 backward-outside-loop           warning  SR
+LG303 backward-without-graph          error    SR
+LG304 retained-loss-graph             warning  SR
+LG401 accumulation-cleared            error    SR
+LG402 accumulation-unscaled           warning  S
+LG403 accumulation-remainder          advice   SR
+LG404 accumulation-off-by-one         warning  SR
+LG405 accumulation-partial-gate       warning  S
+LG406 accumulation-double             error    S
+LG501 missing-scaler-update           error    SR
+LG502 scaler-bypassed                 error    SR
+LG503 clip-before-unscale             error    SR
+LG504 clip-misplaced                  error    SR
+LG505 unscale-misplaced               error    SR
+LG506 clip-wrong-parameters           warning  SR
+LG601 scheduler-before-optimizer      error    SR
+LG602 missing-scheduler-step          warning  SR
+LG603 scheduler-wrong-period          warning  S
+LG604 plateau-without-metric          error    SR
+LG701 eval-not-restored               warning  SR
+LG702 missing-eval-mode               warning  SR
+LG703 missing-no-grad                 advice   SR
+LG704 training-without-grad           error    SR
+LG801 optimizer-rebuilt-in-loop       warning  SR
+LG802 optimizer-holds-old-parameters  error    SR
+LG803 frozen-or-uncovered-parameters  warning  SR
+LG901 missing-set-epoch               warning  S
+LG902 ranks-diverge                   error    R
+LG903 missing-no-sync                 advice   SR
 """
 
 SECTIONS = ["What it does", "Why is this bad?", "Known limits", "References"]
@@ -184,6 +197,20 @@ PLAIN: dict[Enum, str] = {
     window.Mistake.PARTIAL_GATE: "LG405",
     window.Mistake.STEP_OUTSIDE: "LG405",
     window.Mistake.DOUBLE: "LG406",
+    scaling.Mistake.NO_UPDATE: "LG501",
+    scaling.Mistake.BYPASSED: "LG502",
+    scaling.Mistake.UNSCALED_LOSS: "LG502",
+    scaling.Mistake.CLIPPED_SCALED: "LG503",
+    scaling.Mistake.UNSCALED_TWICE: "LG505",
+    scaling.Mistake.UNSCALED_LATE: "LG505",
+    clipping.Mistake.AFTER_STEP: "LG504",
+    clipping.Mistake.BEFORE_BACKWARD: "LG504",
+    clipping.Mistake.WRONG_PARAMETERS: "LG506",
+    schedule.Mistake.BEFORE_OPTIMIZER: "LG601",
+    schedule.Mistake.NEVER_STEPPED: "LG602",
+    schedule.Mistake.PER_EPOCH: "LG603",
+    schedule.Mistake.PER_BATCH: "LG603",
+    schedule.Mistake.NO_METRIC: "LG604",
     mode.Mistake.NOT_RESTORED: "LG701",
     mode.Mistake.NOT_EVAL: "LG702",
     mode.Mistake.BUILDS_GRAPH: "LG703",
@@ -209,6 +236,7 @@ FACTS = {
     "replaced": "model.fc",
     "first": "fc.weight",
     "count": "2",
+    "period": "step_size=30",
     "ranks": "0 and 1",
 }
 
@@ -315,5 +343,6 @@ def test_messages_name_what_they_are_about() -> None:
 
 def test_every_mistake_of_every_lifecycle_has_a_rule() -> None:
     judged = {mistake for entry in CATALOGUE for mistake in entry.rule.mistakes}
+    lifecycles = (clipping, closure, coverage, gradient, loss, ranks, scaling, schedule, source, window)
     lifecycles = (closure, construction, coverage, gradient, loss, mode, ranks, sampling, source, window)
     assert judged == {mistake for lifecycle in lifecycles for mistake in lifecycle.Mistake}

@@ -17,6 +17,7 @@ from loopguard.static.lowering.relevance import is_root
 from loopguard.static.project import Project
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
+from loopguard.static.verdicts.arbitration import arbitrate
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
 from loopguard.static.verdicts.gradients import gradient_cases
@@ -63,7 +64,7 @@ def _analyse(file: File) -> Iterator[Case]:
     for ctx in _lowerings(file):
         if ctx.truncated:
             continue  # what is missing might be what clears
-        for case in _cases(file, ctx):
+        for case in arbitrate(_cases(file, ctx)):
             key = (case.mistake, case.at.place)
             if key not in seen:
                 seen.add(key)

@@ -234,6 +234,10 @@ def uncalled(ctx: Context, node: cst.Attribute) -> bool:
     elif name == "step" and isinstance(owner, Thing) and optimizer:
         owner.role = Role.OPTIMIZER
         ctx.emit(Kind.STEP, node, owner, clears_itself=owner.clears_itself)
+    elif name == "step" and isinstance(owner, Thing):
+        ctx.emit(Kind.SCHEDULE, node, owner)
+    elif name == "update" and isinstance(owner, Thing):
+        ctx.emit(Kind.UPDATE, node, owner, scaler=owner)
     return True
 
 

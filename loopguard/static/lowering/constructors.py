@@ -166,7 +166,7 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     if last == "DistributedSampler":
         return schedules.sampler(ctx, node, dotted)
     if last == "GradScaler" or last == "ShardedGradScaler":
-        return Thing("", Role.SCALER, known=True)
+        return scaling.made(arguments)
     if dotted == "accelerate.Accelerator" or last == "Fabric":
         for argument in node.args:
             if argument.keyword is not None and argument.keyword.value == "gradient_accumulation_steps":
@@ -347,7 +347,7 @@ def built(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments, call
     if last[:1].isupper() and SCHEDULER_NAME.search(last):
         return Thing("", Role.SCHEDULER, captured=things, known=True)
     if last.endswith("GradScaler") or last.endswith("NativeScaler"):
-        return Thing("", Role.SCALER, known=True)
+        return scaling.made(arguments)
     made = Thing("", captured=things, known=True)
     if isinstance(node, cst.Call):
         made.call, made.dotted = node, name

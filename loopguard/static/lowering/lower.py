@@ -48,7 +48,7 @@ def lower_function(file: File, function: Function, owner: Class | None) -> Conte
     ctx = new_context(file)
     receiver = instance_of(file, owner) if owner is not None else None
     callee = Bound(function, receiver) if receiver is not None else function
-    call_function(ctx, callee, Arguments(), function.node)
+    call_function(ctx, callee, Arguments(open=True), function.node)
     return ctx
 
 

@@ -19,9 +19,23 @@ from loopguard.static.values import Const, Role, Tensor, Thing, Value
 
 def is_scaler(value: Value | None) -> bool:
     """Whether a value is a gradient scaler, or is called like one."""
-    return isinstance(value, Thing) and (
-        value.role is Role.SCALER or (value.role is Role.OPAQUE and SCALER_NAME.search(value.label) is not None)
-    )
+    if not isinstance(value, Thing) or _is_off(value):
+        return False
+    return value.role is Role.SCALER or (value.role is Role.OPAQUE and SCALER_NAME.search(value.label) is not None)
+
+
+def made(arguments: Arguments) -> Thing:
+    """A new scaler. One that is switched off for good passes everything on as it is."""
+    scaler = Thing("", Role.SCALER, known=True)
+    enabled = arguments.keywords.get("enabled")
+    if isinstance(enabled, Const):
+        scaler.attrs["_enabled"] = enabled
+    return scaler
+
+
+def _is_off(scaler: Thing) -> bool:
+    enabled = scaler.attrs.get("_enabled")
+    return isinstance(enabled, Const) and enabled.fixed and enabled.value is False
 
 
 def scaled(owner: Thing, value: Value) -> Value:
@@ -32,6 +46,8 @@ def scaled(owner: Thing, value: Value) -> Value:
 def unscale(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
     """Lower `scaler.unscale_(optimizer)`."""
     scaler = owner if isinstance(owner, Thing) else None
+    if scaler is not None and _is_off(scaler):
+        return Const(None)
     ctx.emit(Kind.UNSCALE, node, arguments.get(0, "optimizer"), scaler=scaler)
     return Const(None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from loopguard.case import Case
@@ -15,8 +14,9 @@ from loopguard.static.paths.graph import FlowGraph, Happening
 from loopguard.static.paths.guards import guard_keys, innermost
 from loopguard.static.paths.relations import touches
 from loopguard.static.scope import File
-from loopguard.static.values import Role, Thing, things_in
+from loopguard.static.values import Group, Params, Role, Thing, Value, leaves
 from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.clips import clips_of, concerns
 from loopguard.static.verdicts.courses import Slip, along, case_of, slips
 
 _CLIPPING = Automaton(
@@ -29,13 +29,11 @@ _ACTIONS = {
     gradient.Action.CLEAR: Action.CLEAR,
     gradient.Action.STEP: Action.STEP,
 }
-_MEASURES = re.compile(r"\binf\b|1e\+?[5-9]|1e\+?\d\d")
-"""A bound that nothing exceeds: the call is there for the norm that it returns."""
 
 
 def clipping_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about clips on `graph`."""
-    clips = [event for event in graph.events() if event.kind is Kind.CLIP and not _MEASURES.search(event.text)]
+    clips = clips_of(graph)
     if not clips:
         return
     told: set[Happening] = set()
@@ -54,7 +52,7 @@ def _effects(clips: list[Happening], effects: Effects, graph: FlowGraph) -> dict
     found: dict[int, tuple[Effect, ...]] = {}
     for event in graph.events():
         if event in clips:
-            if effects.relation(event) in (Relation.WHOLE, Relation.PART) or _only(graph, event):
+            if concerns(graph, effects, event):
                 found[event.number] = (Effect(Action.CLIP),)
             continue
         made = tuple(item for effect in effects.of.get(event.number, ()) if (item := _effect(effect)) is not None)
@@ -70,12 +68,6 @@ def _effect(effect: Effect) -> Effect | None:
         if effect.action is action:
             return Effect(meaning, effect.sure)
     return None
-
-
-def _only(graph: FlowGraph, clip: Happening) -> bool:
-    """Whether there is but one optimizer whose gradients a clip can be meant for."""
-    steppers = {event.target for event in graph.events() if event.kind is Kind.STEP}
-    return len(steppers) == 1
 
 
 def _is_proved(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
@@ -122,12 +114,21 @@ def _misplaced(file: File, effects: Effects, slip: Slip) -> Case | None:
     )
 
 
+def _is_plain(target: Value | None) -> bool:
+    """Whether what is clipped are the parameters of networks, as they are: not what somebody has picked from them."""
+    items = list(leaves(target)) if isinstance(target, Group) else [target]
+    return bool(items) and all(
+        isinstance(item, Params) and item.complete and all(thing.role is Role.MODULE for thing in item.of)
+        for item in items
+    )
+
+
 def _elsewhere(file: File, graph: FlowGraph, clip: Happening) -> Iterator[Case]:
     """The case of a clip of parameters that no optimizer steps."""
     loop = innermost(clip)
     steps = [event for event in graph.events() if event.kind is Kind.STEP]
     nearby = [event for event in steps if event.loops == clip.loops and event.number > clip.number]
-    if loop is None or not nearby or not list(things_in(clip.target)):
+    if loop is None or not nearby or not _is_plain(clip.target):
         return
     for event in steps:
         optimizer = event.target

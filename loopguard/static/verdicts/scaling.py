@@ -14,7 +14,7 @@ from loopguard.static.paths.graph import FlowGraph, Happening
 from loopguard.static.paths.guards import guard_keys, innermost, window_gate
 from loopguard.static.scope import File
 from loopguard.static.values import Thing, things_in
-from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.clips import clips_of, concerns
 from loopguard.static.verdicts.courses import Slip, along, case_of, slips
 
 _SCALE = Automaton(
@@ -60,14 +60,16 @@ def _scalers_of(graph: FlowGraph, optimizer: Thing) -> list[Thing]:
 def _scales(graph: FlowGraph, effects: Effects) -> dict[int, tuple[Effect, ...]]:
     """What each event does to the scale of an optimizer's gradients."""
     found: dict[int, tuple[Effect, ...]] = {}
+    clips = clips_of(graph)
     for event in graph.events():
-        if event.kind in (Kind.UNSCALE, Kind.CLIP):
+        if event.kind is Kind.CLIP:
+            if event in clips and concerns(graph, effects, event):
+                found[event.number] = (Effect(Action.CLIP),)
+            continue
+        if event.kind is Kind.UNSCALE:
             relation = effects.relation(event)
-            action = Action.UNSCALE if event.kind is Kind.UNSCALE else Action.CLIP
-            if relation in (Relation.WHOLE, Relation.PART):
-                found[event.number] = (Effect(action),)
-            elif relation is Relation.UNKNOWN and event.kind is Kind.UNSCALE:
-                found[event.number] = (ANYTHING,)
+            if relation is not Relation.OTHER:
+                found[event.number] = (ANYTHING if relation is Relation.UNKNOWN else Effect(Action.UNSCALE),)
             continue
         made = tuple(item for effect in effects.of.get(event.number, ()) if (item := _scale(event, effect)))
         if made:
@@ -98,8 +100,7 @@ def _stages(graph: FlowGraph, effects: Effects, scaler: Thing) -> dict[int, tupl
         effect: Effect | None = None
         if event.kind is Kind.UPDATE:
             same = event.scaler is scaler
-            distinct = event.scaler is not None and event.scaler.known and scaler.known
-            effect = Effect(Action.UPDATE) if same else None if distinct else ANYTHING
+            effect = Effect(Action.UPDATE) if same else None if _distinct(event.scaler, scaler) else ANYTHING
         elif event.kind is Kind.STEP and event.target is optimizer and event.scaler is scaler:
             effect = Effect(Action.SCALER_STEP, sure=not event.maybe)
         elif event.kind is Kind.UNSCALE and optimizer in things_in(event.target):
@@ -122,7 +123,7 @@ def _case(file: File, graph: FlowGraph, effects: Effects, slip: Slip) -> Case | 
     if mistake is Mistake.NO_UPDATE and scaler is not None:
         subject = scaler.label
     told, iterations = along(slip, _TOLD)
-    backward = evidence.short(slip.begins.text) if slip.begins.kind is Kind.BACKWARD else ""
+    window = _window(graph, effects, slip) if mistake is Mistake.UNSCALED_TWICE else ""
     return case_of(
         file,
         mistake,
@@ -132,20 +133,25 @@ def _case(file: File, graph: FlowGraph, effects: Effects, slip: Slip) -> Case | 
         loop=loop,
         notes={Kind.BACKWARD: "gradients of the scaled loss" if _is_scaled(slip.begins) else "gradients computed"},
         iterations=iterations,
-        facts={"optimizer": effects.subject.name, "backward": backward},
+        facts={"window": window} if window else {},
     )
 
 
 def _same_choice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
-    """Whether nothing decides between the two ends: a scaler may be switched off by what chooses how to step."""
-    return guard_keys(slip.at, None) <= guard_keys(slip.begins, None) and slip.goes_round is None
+    """Whether nothing decides between the two ends: a scaler may be switched off by what chooses how to step.
+
+    A window's gate chooses when, not how.
+    """
+    chosen = {guard.condition.key for guard in slip.at.guards if guard.condition.gate is None}
+    return chosen <= guard_keys(slip.begins, None) and slip.goes_round is None
 
 
 def _never_unscaled(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     """Whether nothing unscales these gradients before the clip, on whatever path."""
-    loop = innermost(slip.at)
     return slip.goes_round is None and not any(
-        event.kind is Kind.UNSCALE and effects.relation(event) is not Relation.OTHER and innermost(event) is loop
+        event.kind is Kind.UNSCALE
+        and effects.relation(event) is not Relation.OTHER
+        and slip.begins.number < event.number < slip.at.number
         for event in graph.events()
     )
 
@@ -154,7 +160,15 @@ def _never_updated(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     loop = slip.goes_round
     if slip.begins.kind is not Kind.STEP or loop is None or loop is not innermost(slip.at):
         return False
-    return not any(event.kind is Kind.UPDATE and loop in event.loops for event in graph.events())
+    return not any(
+        event.kind is Kind.UPDATE and loop in event.loops and not _distinct(event.scaler, slip.at.scaler)
+        for event in graph.events()
+    )
+
+
+def _distinct(scaler: Thing | None, other: Thing | None) -> bool:
+    """Whether two scalers are surely not the same."""
+    return scaler is not other and scaler is not None and other is not None and scaler.known and other.known
 
 
 def _twice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
@@ -164,9 +178,20 @@ def _twice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     loop = slip.goes_round
     if loop is None:
         return guard_keys(slip.begins, None) <= guard_keys(slip.at, None)
-    steps = [event for event in graph.events() if event.kind is Kind.STEP and event.target is effects.subject.optimizer]
-    gated = [event for event in steps if loop in event.loops and window_gate(event, loop) is not None]
-    return slip.begins is slip.at and bool(gated) and window_gate(slip.at, loop) is None and loop is innermost(slip.at)
+    return slip.begins is slip.at and window_gate(slip.at, loop) is None and _window(graph, effects, slip) != ""
+
+
+def _window(graph: FlowGraph, effects: Effects, slip: Slip) -> str:
+    """The gate of a window, as written, in each of whose batches a path unscales; empty if there is none."""
+    loop = slip.goes_round
+    if loop is None or loop is not innermost(slip.at):
+        return ""
+    for event in graph.events():
+        if event.kind is Kind.STEP and event.target is effects.subject.optimizer and loop in event.loops:
+            gate = window_gate(event, loop)
+            if gate is not None:
+                return gate.condition.text
+    return ""
 
 
 def _late(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:

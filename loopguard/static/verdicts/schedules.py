@@ -23,6 +23,8 @@ _KNOWN = re.compile(r"^(?:torch\.optim\.(?:lr_scheduler|swa_utils)\.|transformer
 _HARMLESS = r"(?:state_dict|load_state_dict|get_last_lr|get_lr|last_epoch|base_lrs|print_lr|optimizer)\b"
 _EPOCHS = re.compile(r"epoch|_ep\b|^\d{1,3}$", re.IGNORECASE)
 _STEPS = re.compile(r"len\(|iter|batch|step|\*|num_train", re.IGNORECASE)
+_STEPPERS = re.compile(r"step|train|fit|learn|optimi[sz]e|update|epoch|run|call|closure", re.IGNORECASE)
+"""What unknown code is called that may step an optimizer."""
 _MANY = 1_000
 
 
@@ -77,7 +79,11 @@ def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: 
     known = _KNOWN.match(thing.dotted) is not None
     if call.args or not move.loops or not (known or (thing.role is not Role.SCHEDULER and thing.parameter)):
         return False  # `step(epoch)` says where the schedule is to be
-    own = _steps_of(thing, steps)
+    # What was before the schedule is none of its periods.
+    built = max(
+        (event.number for event in graph.events() if event.kind is Kind.BUILD and event.target is thing), default=0
+    )
+    own = [event for event in _steps_of(thing, steps) if event.number > built]
     shared = [event for event in own if move.loops[0] in event.loops]
     if not shared or any(event.number < move.number for event in own):
         return False
@@ -89,8 +95,10 @@ def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: 
         return False  # a schedule of somebody's own may be counted from where it likes
     if loop not in first.loops or guard_keys(move, loop) - guard_keys(first, loop):
         return False
-    before = (event for event in graph.events() if event.number < first.number)
-    return not any(event.kind is Kind.UNKNOWN and _may_step(event, thing) for event in before)
+    unknown = [event for event in graph.events() if event.kind is Kind.UNKNOWN and built < event.number < first.number]
+    if innermost(first) is loop:  # in one iteration: whatever steps already says so
+        unknown = [event for event in unknown if _STEPPERS.search(event.text.partition("(")[0])]
+    return not any(_may_step(event, thing) for event in unknown)
 
 
 def _may_step(event: Happening, scheduler: Thing) -> bool:

@@ -98,7 +98,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     found = gate.condition.gate
     assert found is not None
     # A window has a backward pass in every iteration; a step that is merely rarer than the loop has none of its own.
-    ungated = [event for event in backwards if not _keys(event, loop)]
+    ungated = _in_every_batch(backwards, step, gate, loop)
     if not ungated or step.via.endswith("accumulate"):
         return
     facts = {"window": gate.condition.text, "size": found.size}
@@ -107,11 +107,14 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         return
     if not step.clears_itself and not any(_same_window(event, loop, found) for event in _clears(here, effects)):
         return
-    if found.opens_first:
+    around = _guards(step, loop) - {gate}
+    # A condition on the counter may be what keeps the first batches or the last ones out.
+    plain = not any(re.search(rf"\b{re.escape(found.counter)}\b", guard.condition.text) for guard in around)
+    if found.opens_first and plain:
         yield case(window.Mistake.OFF_BY_ONE, step, **facts)
     for event in here:
         partial = event.kind in (Kind.CLIP, Kind.UNSCALE) and _concerns(event, effects)
-        if (partial or event.kind is Kind.SCHEDULE) and not _keys(event, loop):
+        if (partial or event.kind is Kind.SCHEDULE) and _guards(event, loop) <= around:
             yield case(window.Mistake.PARTIAL_GATE, event, **facts)
     by_hand = any(event.kind in (Kind.READ, Kind.ASSIGN) for event in here)
     for event in ungated:
@@ -123,7 +126,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         for event in graph.events()
         if event.kind is Kind.STEP and event.target is step.target and event.number > step.number
     ]
-    if not found.flushes and not later and _numbers_itself(loop, found):
+    if plain and not found.flushes and not later and _numbers_itself(loop, found):
         yield case(window.Mistake.REMAINDER, step, **facts)
 
 
@@ -158,6 +161,21 @@ def _is_synced(event: Happening, loop: Loop) -> bool:
 
 def _keys(event: Happening, loop: Loop) -> set[str]:
     return {guard.condition.key for guard in event.guards[loop.depth :]}
+
+
+def _guards(event: Happening, loop: Loop) -> set[Assumption]:
+    return set(event.guards[loop.depth :])
+
+
+def _in_every_batch(backwards: list[Happening], step: Happening, gate: Assumption, loop: Loop) -> list[Happening]:
+    """The backward passes that the gate of a step does not hold back; it may choose between two of them."""
+    around = _guards(step, loop) - {gate}
+    found = [event for event in backwards if _guards(event, loop) <= around]
+    sides = [
+        event for event in backwards if {guard.condition for guard in _guards(event, loop) - around} == {gate.condition}
+    ]
+    both = {guard.truth for event in sides for guard in _guards(event, loop) - around} == {True, False}
+    return [*found, *sides] if both else found
 
 
 def _concerns(event: Happening, effects: Effects) -> bool:

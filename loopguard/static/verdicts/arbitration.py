@@ -1,0 +1,51 @@
+"""One mistake, one finding: where several cases tell of the same mistake, the most specific of them speaks.
+
+A step past the scaler is followed by the scaler's own, which then repeats it; an unscaling in every batch of a window
+is also a part of the update outside its gate. Each is one mistake, and mended in one place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+
+from loopguard.case import Case
+from loopguard.events import Kind, Place
+from loopguard.lifecycles import clipping, gradient, scaling, schedule, window
+
+_ORDER: tuple[Enum, ...] = (
+    scaling.Mistake.UNSCALED_TWICE,
+    scaling.Mistake.CLIPPED_SCALED,
+    clipping.Mistake.AFTER_STEP,
+    clipping.Mistake.BEFORE_BACKWARD,
+    schedule.Mistake.PER_BATCH,
+    window.Mistake.PARTIAL_GATE,
+    schedule.Mistake.BEFORE_OPTIMIZER,
+)
+"""Of these, the first one that tells of a call is the one to tell of it."""
+
+_BYPASSES = (scaling.Mistake.BYPASSED, scaling.Mistake.UNSCALED_LOSS)
+
+
+def arbitrate(cases: Iterable[Case]) -> list[Case]:
+    """The cases without those of which a more specific one tells."""
+    found = list(cases)
+    ranks: dict[Place, int] = {}
+    for case in found:
+        if case.mistake in _ORDER:
+            rank = _ORDER.index(case.mistake)
+            ranks[case.at.place] = min(rank, ranks.get(case.at.place, rank))
+    bypasses = {case.at.place for case in found if case.mistake in _BYPASSES}
+    return [case for case in found if not _is_told(case, ranks) and not _repeats(case, bypasses)]
+
+
+def _is_told(case: Case, ranks: dict[Place, int]) -> bool:
+    return case.mistake in _ORDER and _ORDER.index(case.mistake) > ranks[case.at.place]
+
+
+def _repeats(case: Case, bypasses: set[Place]) -> bool:
+    """Whether a step is only repeated because the one before it, or itself, goes past the scaler."""
+    if case.mistake is not gradient.Mistake.REPEATED_STEP:
+        return False
+    steps = [moment.event.place for moment in case.trail if moment.event.kind is Kind.STEP]
+    return not bypasses.isdisjoint([case.at.place, *steps])
