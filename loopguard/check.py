@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from loopguard.case import Case
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
+    from loopguard.knowledge import Knowledge, KnownCall
     from loopguard.source import Source
     from loopguard.static import Project
     from loopguard.suppress import Suppressions
@@ -66,7 +67,7 @@ class Checker:
     def __init__(self, resolver: Resolver, roots: Sequence[Path] = ()) -> None:
         self._resolver = resolver
         self._roots = roots
-        self._project: Project | None = None
+        self._projects: dict[tuple[KnownCall, ...], Project] = {}
         self._found: list[Finding] = []
         self._suppressions: dict[str, Suppressions] = {}
         self._checked: dict[str, Settings] = {}
@@ -94,7 +95,7 @@ class Checker:
     def check_bytes(self, data: bytes, path: str, file: Path | None = None) -> None:
         """Check text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
         self._report.files += 1
-        candidate = EVENT.search(data) is not None
+        candidate = EVENT.search(data) is not None or self._knowledge(path, file).mentioned_in_bytes(data)
         if not candidate and DIRECTIVE.search(data) is None:
             return
         try:
@@ -149,16 +150,25 @@ class Checker:
             self._report.analysed += 1
             from loopguard import static
 
-            if self._project is None:
-                self._project = static.Project(self._roots)
             before = len(self._found)
-            broken = self._judge(static.analyse(source, self._project), settings)
+            broken = self._judge(static.analyse(source, self._project(settings.knowledge)), settings)
             if len(self._found) > before:
                 self._report.sources[path] = source
             if broken:
                 return
         # Only now: what could not be parsed says nothing about which suppressions are unused.
         self._checked[path] = settings
+
+    def _project(self, knowledge: Knowledge) -> Project:
+        """The project as files see it that share what is known of an in-house framework."""
+        from loopguard import static
+
+        if knowledge.calls not in self._projects:
+            self._projects[knowledge.calls] = static.Project(self._roots, knowledge)
+        return self._projects[knowledge.calls]
+
+    def _knowledge(self, path: str, file: Path | None) -> Knowledge:
+        return self._settings_of(path, file).knowledge
 
     def _judge(self, cases: Iterator[Case], settings: Settings) -> bool:
         """Let the rules name the cases. Whether one of them says that the file cannot be parsed."""

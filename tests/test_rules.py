@@ -14,7 +14,7 @@ from examples import PREAMBLE, expected, program
 from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Place, Reach, Related, Relation
-from loopguard.lifecycles import closure, coverage, gradient, loss, ranks, source, window
+from loopguard.lifecycles import automation, closure, coverage, gradient, loss, ranks, source, window
 from loopguard.rule import Level
 from loopguard.source import Source
 from loopguard.static import Project, analyse
@@ -35,6 +35,7 @@ LG202 step-before-backward        error    SR
 LG203 step-outside-loop           warning  SR
 LG204 repeated-step               error    SR
 LG205 closure-misuse              error    SR
+LG206 manual-step-in-automatic-optimization error S
 LG301 missing-backward            error    SR
 LG302 backward-outside-loop       warning  SR
 LG303 backward-without-graph      error    SR
@@ -154,6 +155,7 @@ PLAIN: dict[Enum, str] = {
     gradient.Mistake.MIXED_STEP: "LG106",
     gradient.Mistake.REPEATED_STEP: "LG204",
     **dict.fromkeys(closure.Mistake, "LG205"),
+    automation.Mistake.BY_HAND: "LG206",
     loss.Mistake.LAST_ONLY: "LG302",
     loss.Mistake.NO_GRAPH: "LG303",
     loss.Mistake.RETAINED: "LG304",
@@ -180,6 +182,8 @@ FACTS = {
     "first": "fc.weight",
     "count": "2",
     "ranks": "0 and 1",
+    "framework": "Lightning",
+    "method": "training_step",
 }
 
 
@@ -285,5 +289,5 @@ def test_messages_name_what_they_are_about() -> None:
 
 def test_every_mistake_of_every_lifecycle_has_a_rule() -> None:
     judged = {mistake for entry in CATALOGUE for mistake in entry.rule.mistakes}
-    lifecycles = (closure, coverage, gradient, loss, ranks, source, window)
+    lifecycles = (automation, closure, coverage, gradient, loss, ranks, source, window)
     assert judged == {mistake for lifecycle in lifecycles for mistake in lifecycle.Mistake}

@@ -12,11 +12,13 @@ from loopguard.lifecycles import loss
 from loopguard.lifecycles import source as text_mistakes
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
-from loopguard.static.lowering.lower import functions_of, lower_function, lower_module
+from loopguard.static.lowering.driven import driving_of
+from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
 from loopguard.static.lowering.relevance import is_root
 from loopguard.static.project import Project
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
+from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
 from loopguard.static.verdicts.gradients import gradient_cases
@@ -76,7 +78,7 @@ def _lowerings(file: File) -> Iterator[Context]:
     lowered = [lower_module(file)]
     yield lowered[0]
     for function, owner in roots:
-        if is_root(file, function.node):
+        if is_root(file, function.node) or driving_of(file, function, owner) is not None:
             lowered.append(lower_function(file, function, owner))
             yield lowered[-1]
     called = {node for ctx in lowered for node in ctx.called}
@@ -85,9 +87,15 @@ def _lowerings(file: File) -> Iterator[Context]:
         # A function that another one makes and hands out, to be called elsewhere.
         if node not in called and is_root(file, node):
             yield lower_function(file, function, None)
+    for process in processes_of(file, lowered):
+        yield lower_process(file, process)
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:
+    by_hand = list(automation_cases(file, ctx))
+    if by_hand:
+        yield from by_hand  # with that, nothing else of the method is what it seems
+        return
     cases = list(gradient_cases(file, ctx.graph))
     late = any(case.facts.get("order") == "backward after loop" for case in cases)
     # A loop that steps, with its backward pass behind it, is told at the step.
