@@ -40,9 +40,12 @@ def known_method(ctx: Context, node: cst.Call, owner: Value, name: str, argument
         item = _of_function(ctx, found[0]) if found is not None else None
         if item is None and isinstance(owner, Thing) and owner.dotted:
             item = knowledge.function(f"{owner.dotted}.{name}")
+        if item is None and isinstance(owner, Ref):
+            item = knowledge.function(f"{owner.dotted}.{name}")
         item = item or knowledge.method(name, label)
-        if item is not None and not isinstance(owner, Ref):
-            return _perform(ctx, node, item, arguments, owner, found[0] if found is not None else None)
+        if item is not None:
+            receiver = ctx.implicit(owner.dotted) if isinstance(owner, Ref) else owner
+            return _perform(ctx, node, item, arguments, receiver, found[0] if found is not None else None)
     if name in _LIBRARY_METHODS and not (isinstance(owner, Thing) and _overrides(owner.cls, name)):
         item = CALLS.method(name, label)
         if item is not None:
@@ -57,6 +60,8 @@ def known_function(
     if not isinstance(node, cst.Call):
         return None
     if isinstance(callee, Ref):
+        if callee.dotted.rsplit(".", 1)[-1][:1].isupper():
+            return None  # a class: what is known of it is about its objects
         item = ctx.file.project.knowledge.function(callee.dotted) or CALLS.function(callee.dotted)
         return _perform(ctx, node, item, arguments, None) if item is not None else None
     function = callee.function if isinstance(callee, Bound) else callee
