@@ -254,6 +254,15 @@ def test_update_params_of_something_else_is_no_event() -> None:
     assert codes(text) == ["LG101"]
 
 
+def test_a_context_that_belongs_to_an_update_is_no_update() -> None:
+    wrapped = "optim_wrapper = OptimWrapper(optimizer)\n"
+    body = ("with optim_wrapper.optim_context(model):", "    loss = model(x).sum()")
+    text = loop(*body, "optim_wrapper.backward(loss)", "optim_wrapper.step()", imports=OPTIM_WRAPPER)
+    assert codes(text.replace("for i,", f"{wrapped}for i,")) == ["LG101"]
+    lines = ("with optimizer.toggle_model():", "    self.manual_backward(loss)", "optimizer.step()")
+    assert codes(lightning(*lines)) == ["LG101"]
+
+
 def test_the_step_of_xla_does_not_clear() -> None:
     imports = "import torch_xla.core.xla_model as xm"
     update = ("loss.backward()", "xm.optimizer_step(optimizer)")
@@ -264,6 +273,50 @@ def test_the_step_of_xla_does_not_clear() -> None:
 def test_the_engine_of_deepspeed_clears_by_itself() -> None:
     imports = "import deepspeed\nengine, *_ = deepspeed.initialize(model=model)"
     assert codes(loop("engine.backward(loss)", "engine.step()", imports=imports)) == []
+
+
+@pytest.mark.parametrize("maker", ["accelerate.Accelerator", "lightning.Fabric", "lightning.fabric.Fabric"])
+def test_a_wrapper_that_runs_backward_clears_nothing(maker: str) -> None:
+    package, _, name = maker.rpartition(".")
+    method = "setup" if name == "Fabric" else "prepare"
+    imports = f"from {package} import {name}\nwrapper = {name}()"
+    text = loop("wrapper.backward(loss)", "optimizer.step()", imports=imports)
+    text = text.replace("for i,", f"model, optimizer = wrapper.{method}(model, optimizer)\nfor i,")
+    assert codes(text) == ["LG101"]
+    assert codes(text + "    optimizer.zero_grad()\n") == []
+
+
+def test_apex_scales_the_loss_and_clears_nothing() -> None:
+    update = ("with amp.scale_loss(loss, optimizer) as scaled:", "    scaled.backward()", "optimizer.step()")
+    text = loop(*update, imports="from apex import amp")
+    text = text.replace("for i,", "model, optimizer = amp.initialize(model, optimizer, opt_level='O1')\nfor i,")
+    assert codes(text) == ["LG101"]
+    assert codes(text + "    model.zero_grad()\n") == []
+
+
+def test_an_iterator_of_dali_is_a_loader() -> None:
+    imports = (
+        "from nvidia.dali.plugin.pytorch import DALIGenericIterator\nloader = DALIGenericIterator(pipes, ['data'])"
+    )
+    batch = "loss = model(x[0]['data']).sum()"
+    assert codes(loop(batch, "loss.backward()", "optimizer.step()", imports=imports)) == ["LG101"]
+
+
+def test_an_optimizer_of_keras_is_applied_to_gradients_that_somebody_reads() -> None:
+    imports = "import keras\nkeras_optimizer = keras.optimizers.Adam()"
+    update = (
+        "model.zero_grad()",
+        "loss.backward()",
+        "weights = [v for v in model.trainable_weights]",
+        "with torch.no_grad():",
+        "    keras_optimizer.apply([v.value.grad for v in weights], weights)",
+    )
+    assert codes(loop(*update, imports=imports)) == []
+
+
+def test_a_learner_of_fastai_does_it_all() -> None:
+    text = f"{HEAD}from fastai.vision.all import Learner\nlearn = Learner(dls, model, opt_func=optimizer)\n"
+    assert codes(text + "for epoch in range(3):\n    learn.fit_one_cycle(1)\n    learn.opt.zero_grad()\n") == []
 
 
 def test_what_is_known_is_said_in_the_words_that_a_configuration_has() -> None:

@@ -13,6 +13,7 @@ from loopguard.static.frameworks import (
     OWN_SCHEDULERS,
     PREPARES,
     PROCESSES,
+    SCALES_LOSS,
     TOGGLES,
     WINDOW_SIZE,
 )
@@ -24,6 +25,8 @@ from loopguard.static.values import Bound, Const, Function, Group, Role, Thing, 
 
 def made_by_method(owner: Thing, name: str, arguments: Arguments) -> Value | None:
     """What the method `name` of an accelerator or of a module makes, or None if it is nothing that is known here."""
+    if name == SCALES_LOSS and arguments.positional:
+        return arguments.positional[0]
     if name in PREPARES and (owner.role is Role.ACCELERATOR or ACCELERATOR_NAME.search(owner.label)):
         return _prepared(arguments)
     if owner.role not in (Role.INSTANCE, Role.MODULE):
@@ -60,6 +63,8 @@ def made_by_framework(ctx: Context, node: cst.Call, dotted: str, arguments: Argu
     if dotted in INITIALIZES:
         given = arguments.positional
         return Group(list(given)) if len(given) > 1 else given[0] if given else None
+    if dotted.rsplit(".", 1)[-1] == SCALES_LOSS and arguments.positional:
+        return arguments.positional[0]
     if dotted in PROCESSES:
         process = arguments.get(0, "process_function")
         if isinstance(process, Function | Bound):
