@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import libcst as cst
@@ -123,3 +123,12 @@ def repeated(ctx: Context, file: File, node: cst.CSTNode, text: str, *, hooked: 
         ctx.graph.connect(ctx.graph.frontier, head)
     ctx.jumps.pop()
     ctx.loops.pop()
+
+
+def around(ctx: Context, file: File, function: Function) -> AbstractContextManager[None]:
+    """What a framework runs around a function that is lowered as if it were called from outside."""
+    driving = ctx.driving
+    if driving is None or driving.automatic:
+        return nullcontext()
+    text = f"{driving.driven.framework} around {driving.driven.method}()"
+    return repeated(ctx, file, function.node, text, hooked=driving.hooked)

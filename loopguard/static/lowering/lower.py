@@ -11,7 +11,7 @@ from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.calls import call_function
 from loopguard.static.lowering.constructors import instance
 from loopguard.static.lowering.context import Context
-from loopguard.static.lowering.driven import driving_of, has_handlers, repeated
+from loopguard.static.lowering.driven import around, driving_of, has_handlers, repeated
 from loopguard.static.lowering.expressions import evaluate
 from loopguard.static.lowering.objects import find_method
 from loopguard.static.lowering.relevance import is_relevant
@@ -55,11 +55,7 @@ def lower_function(file: File, function: Function, owner: Class | None) -> Conte
     receiver = instance_of(file, owner) if owner is not None else None
     callee = Bound(function, receiver) if receiver is not None else function
     ctx.driving = driving_of(file, function, owner)
-    if ctx.driving is not None and not ctx.driving.automatic:
-        text = f"{ctx.driving.driven.framework} around {ctx.driving.driven.method}()"
-        with repeated(ctx, file, function.node, text, hooked=ctx.driving.hooked):
-            call_function(ctx, callee, Arguments(), function.node)
-    else:
+    with around(ctx, file, function):
         ctx.result = call_function(ctx, callee, Arguments(), function.node)
     return ctx
 
