@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 
 import pytest
 from conftest import Run, places
-from programs import HEAD, codes, marks
+from programs import HEAD, codes, lowered, marks
 
-from loopguard.knowledge import ACTS
+from loopguard.events import Kind
+from loopguard.knowledge import ACTS, Knowledge
 from loopguard.static import frameworks
 
 LIGHTNING = """\
@@ -319,6 +321,15 @@ def test_a_learner_of_fastai_does_it_all() -> None:
     assert codes(text + "for epoch in range(3):\n    learn.fit_one_cycle(1)\n    learn.opt.zero_grad()\n") == []
 
 
+@pytest.mark.parametrize(
+    ("given", "replaced"), [("", 1), (", use_orig_params=False", 1), (", use_orig_params=True", 0)]
+)
+def test_fsdp_replaces_parameters_unless_it_is_told_to_keep_them(given: str, replaced: int) -> None:
+    imports = "from torch.distributed.fsdp import FullyShardedDataParallel as FSDP\n"
+    events = lowered(f"{imports}{HEAD}model = FSDP(model{given})\n").graph.events()
+    assert [event.kind for event in events].count(Kind.REPLACE) == replaced
+
+
 def test_what_is_known_is_said_in_the_words_that_a_configuration_has() -> None:
     calls = [*frameworks.CALLS.calls, frameworks.SCALER_CALL]
     assert all(set(item.does) <= set(ACTS) for item in calls)
@@ -419,6 +430,45 @@ def test_what_follows_the_backward_pass_may_have_a_gate(run: Run, write) -> None
     text = script("scaler", update).replace("for x in loader", "for i, x in enumerate(loader)")
     write("train.py", text.replace("    loss.backward()\n", ""))
     assert checked(run) == ["9 LG401"]
+
+
+def test_a_default_closes_the_gate_as_an_argument_does(run: Run, write) -> None:
+    write("company/train.py", HIDDEN.format(name="fused").replace("last=True", "last=False"))
+    write("train.py", script("fused", "fused(optimizer)"))
+    known = EVENTS.format(call="company.train.fused", does='["step"]', on='"optimizer"') + 'when = "last"\n'
+    write("pyproject.toml", known)
+    assert checked(run) == []
+    write("train.py", script("fused", "fused(optimizer, last=True)"))
+    assert checked(run) == ["9 LG101"]
+
+
+def test_each_of_several_optimizers_is_stepped_in_house(run: Run, write) -> None:
+    write("train.py", script("fused", "fused([optimizer])"))
+    write("pyproject.toml", EVENTS.format(call="company.train.fused", does='["step"]', on=0))
+    assert checked(run) == ["9 LG101"]
+
+
+def test_a_call_that_does_not_show_what_it_is_about_may_be_about_anything(run: Run, write) -> None:
+    write("train.py", script("fused", "optimizer.step()\n    fused()"))
+    assert checked(run) == ["9 LG101"]
+    write("pyproject.toml", EVENTS.format(call="company.train.fused", does='["clear"]', on='"optimizer"'))
+    assert checked(run) == []
+
+
+def test_every_word_of_the_key_is_an_event(run: Run, write) -> None:
+    does = '["backward", "unscale", "clip", "step", "update", "schedule", "clear"]'
+    write("train.py", script("fused", "fused(optimizer)").replace("    loss.backward()\n", ""))
+    write("pyproject.toml", EVENTS.format(call="company.train.fused", does=does, on=0))
+    assert checked(run) == []
+    write("pyproject.toml", EVENTS.format(call="company.train.fused", does=does.replace(', "clear"', ""), on=0))
+    assert checked(run) == ["8 LG101"]
+
+
+def test_what_is_known_travels_to_other_processes() -> None:
+    known = Knowledge([*frameworks.CALLS.calls, frameworks.SCALER_CALL])
+    there = pickle.loads(pickle.dumps(known))
+    assert there.calls == known.calls
+    assert there.mentioned_in("self.manual_backward(loss)")
 
 
 def test_a_file_without_a_word_of_a_training_loop_is_read_for_the_words_of_the_house(run: Run, write) -> None:

@@ -121,7 +121,8 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     ):
         if isinstance(first, Thing):
             first.replicated = first.replicated or last == "DistributedDataParallel"
-            if "fully_shard" in last.lower() or "FullySharded" in last:
+            kept = arguments.keywords.get("use_orig_params")
+            if "fully_shard" in last.lower() or ("FullySharded" in last and not _is_true(kept)):
                 replacement.whole(ctx, node, first)
         return first if first is not None else Thing("")
     if dotted in SAME_OPTIMIZER:
@@ -180,6 +181,10 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     ):
         return Const(...)
     return None
+
+
+def _is_true(value: Value | None) -> bool:
+    return isinstance(value, Const) and value.value is True
 
 
 def _copied(first: Value | None) -> Value:

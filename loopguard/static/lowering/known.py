@@ -17,16 +17,23 @@ from loopguard.static.lowering.constructors import is_optimizer_like
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import find_method
 from loopguard.static.lowering.tensors import provenance
-from loopguard.static.values import Bound, Class, Const, Function, Ref, Role, Tensor, Thing, Value
+from loopguard.static.syntax import text_of
+from loopguard.static.values import (
+    Bound,
+    Class,
+    Const,
+    Function,
+    Group,
+    Ref,
+    Role,
+    Table,
+    Tensor,
+    Thing,
+    Value,
+    leaves,
+)
 
-_KINDS = {
-    "step": Kind.STEP,
-    "clear": Kind.CLEAR,
-    "clip": Kind.CLIP,
-    "unscale": Kind.UNSCALE,
-    "update": Kind.UPDATE,
-    "schedule": Kind.SCHEDULE,
-}
+_KINDS = {"step": Kind.STEP, "clear": Kind.CLEAR, "clip": Kind.CLIP, "unscale": Kind.UNSCALE}
 _WITHIN = "the optimizer within"
 _LIBRARY_METHODS = {item.name for item in CALLS.calls}
 
@@ -140,7 +147,7 @@ def _perform(
     if target is None and item.on:
         ctx.emit(Kind.UNKNOWN, node, None)  # it is about something that this call does not show
         return Thing("")
-    if isinstance(target, Thing) and "step" in item.does:
+    if "step" in item.does:
         target = _stepped(target)
     loss = provenance(_chosen(item.loss, arguments, receiver, names))
     if "unscale" in item.does:
@@ -149,7 +156,7 @@ def _perform(
     if acts[0] == "backward":
         recognise.deposit(ctx, node, loss)
         del acts[0]
-    gate = _gate(node, item, names)
+    gate = _gate(node, item, names, function)
     known = ctx.known(gate) if gate is not None else Const(True, fixed=True)
     if gate is None or (isinstance(known, Const) and known.fixed and known.value):
         _act(ctx, node, acts, target, loss, receiver)
@@ -172,25 +179,32 @@ def _act(
     for act in acts:
         if act == "backward":
             recognise.deposit(ctx, node, loss)
-        elif act in ("step", "clear") and isinstance(target, Thing):
-            kind = Kind.STEP if act == "step" else Kind.CLEAR
-            recognise.gated(ctx, node, target, kind, via=via)
+        elif act in ("step", "clear") and isinstance(target, Thing | Group | Table):
+            for thing in leaves(target):
+                if isinstance(thing, Thing):
+                    recognise.gated(ctx, node, thing, _KINDS[act], via=via)
+        elif act == "update":
+            ctx.emit(Kind.UPDATE, node, scaler, scaler=scaler, via=via)
+        elif act == "schedule":
+            scheduler = target if isinstance(target, Thing) and target.role is Role.SCHEDULER else None
+            ctx.emit(Kind.SCHEDULE, node, scheduler, via=via)
         else:
-            about = scaler if act == "update" else target
-            ctx.emit(_KINDS[act], node, about, scaler=scaler if act in ("unscale", "update") else None, via=via)
+            ctx.emit(_KINDS[act], node, target, scaler=scaler if act == "unscale" else None, via=via)
 
 
-def _stepped(thing: Thing) -> Thing:
+def _stepped(thing: Value | None) -> Value | None:
     """The optimizer that a call about `thing` steps: it itself, or one within an object of another kind."""
+    if isinstance(thing, Group):
+        return Group([_stepped(item) or item for item in thing.items], thing.open)
+    if not isinstance(thing, Thing):
+        return thing
     if thing.role is Role.OPAQUE:
         thing.role = Role.OPTIMIZER
     if thing.role in (Role.OPTIMIZER, Role.ENGINE):
         return thing
     if _WITHIN not in thing.attrs:
         thing.attrs[_WITHIN] = Thing(thing.label, Role.OPTIMIZER, parent=thing, holds=(thing,), known=thing.known)
-    within = thing.attrs[_WITHIN]
-    assert isinstance(within, Thing)
-    return within
+    return thing.attrs[_WITHIN]
 
 
 def _chosen(
@@ -208,8 +222,8 @@ def _chosen(
     return None
 
 
-def _gate(node: cst.Call, item: KnownCall, names: list[str]) -> cst.BaseExpression | None:
-    """The argument that says whether the step and what belongs to it happens, if it is given."""
+def _gate(node: cst.Call, item: KnownCall, names: list[str], function: Function | None) -> cst.BaseExpression | None:
+    """The argument that says whether the step and what belongs to it happens, or its default as far as it is known."""
     positional = [argument for argument in node.args if argument.keyword is None and not argument.star]
     for name in item.when:
         for argument in node.args:
@@ -217,6 +231,17 @@ def _gate(node: cst.Call, item: KnownCall, names: list[str]) -> cst.BaseExpressi
                 return argument.value
         if name in names and names.index(name) < len(positional):
             return positional[names.index(name)].value
+        if function is not None:
+            return _default(function, name)
+    return None
+
+
+def _default(function: Function, name: str) -> cst.BaseExpression | None:
+    """The default of a parameter, if it is a literal."""
+    parameters = function.node.params
+    for parameter in (*parameters.posonly_params, *parameters.params, *parameters.kwonly_params):
+        if parameter.name.value == name and parameter.default is not None:
+            return parameter.default if text_of(parameter.default) in ("True", "False", "None") else None
     return None
 
 
