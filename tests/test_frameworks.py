@@ -65,6 +65,11 @@ def test_a_window_in_manual_optimization_is_judged_as_any_other() -> None:
     assert codes(lightning(*gate, "    optimizer.zero_grad()")) == []
 
 
+def test_batches_are_numbered_from_zero_in_manual_optimization() -> None:
+    update = ("self.manual_backward(loss / 4)", "if batch_idx % 4 == 0:", "    optimizer.step()")
+    assert codes(lightning(*update, "    optimizer.zero_grad()")) == ["LG404"]
+
+
 @pytest.mark.parametrize("name", ["on_train_batch_end", "on_train_batch_start", "on_before_zero_grad"])
 def test_a_hook_that_clears_between_the_batches_is_believed(name: str) -> None:
     assert codes(lightning(*UPDATE, more=hook(name, "self.optimizers().zero_grad()"))) == []

@@ -76,7 +76,8 @@ class Driven(NamedTuple):
 
     `base` matches the dotted name of that class. The framework steps the optimizers that `own` matches by itself, and
     with `backs` it runs the backward pass of the loss that the method returns, too: unless the class mentions
-    `switch`. Where it says `off`, the method does all of it, and a subclass may do a part of it in `hooks`.
+    `switch`. Where it says `off`, the method does all of it, and a subclass may do a part of it in `hooks`. `counter`
+    is the argument that numbers the batches, from 0.
     """
 
     framework: str
@@ -87,6 +88,7 @@ class Driven(NamedTuple):
     switch: re.Pattern[str]
     off: re.Pattern[str] | None = None
     hooks: re.Pattern[str] | None = None
+    counter: str = ""
 
 
 DRIVEN = (
@@ -100,6 +102,7 @@ DRIVEN = (
         switch=re.compile(r"automatic_optimization|def (?:optimizer_step|backward)\b"),
         off=re.compile(r"automatic_optimization\s*=\s*False"),
         hooks=re.compile(r"^on_|^optimizer_|^configure_gradient_clipping$|^backward$|^training_step_end$"),
+        counter="batch_idx",
     ),
     # https://huggingface.co/docs/transformers/main_classes/trainer
     *(

@@ -17,7 +17,7 @@ from loopguard.static.lowering.objects import find_method
 from loopguard.static.lowering.relevance import is_relevant
 from loopguard.static.lowering.statements import run
 from loopguard.static.scope import Env, File
-from loopguard.static.values import Bound, Class, Function, Partial, Role, Thing, Value
+from loopguard.static.values import Bound, Class, Counter, Function, Partial, Role, Thing, Value
 
 _SETS = re.compile(r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()")
 
@@ -55,8 +55,11 @@ def lower_function(file: File, function: Function, owner: Class | None) -> Conte
     receiver = instance_of(file, owner) if owner is not None else None
     callee = Bound(function, receiver) if receiver is not None else function
     ctx.driving = driving_of(file, function, owner)
+    arguments = Arguments()
+    if ctx.driving is not None and ctx.driving.driven.counter:
+        arguments.keywords[ctx.driving.driven.counter] = Counter(0)
     with around(ctx, file, function):
-        ctx.result = call_function(ctx, callee, Arguments(), function.node)
+        ctx.result = call_function(ctx, callee, arguments, function.node)
     return ctx
 
 
