@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from loopguard.suppress import Suppressions
 
 # Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
-# word is clean, and neither libcst nor the rules need to be loaded for it. Matched on the raw bytes.
+# word is clean, and neither libcst nor the rules need to be loaded for it, unless it holds one of those that a
+# configuration adds. Matched on the raw bytes.
 EVENT = re.compile(rb"zero_grad|backward|\.step\b|[Oo]ptim")
 
 # Bytes without these hold no comment that could hide a finding, and none that could be unused.
@@ -95,7 +96,8 @@ class Checker:
     def check_bytes(self, data: bytes, path: str, file: Path | None = None) -> None:
         """Check text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
         self._report.files += 1
-        candidate = EVENT.search(data) is not None or self._knowledge(path, file).mentioned_in_bytes(data)
+        known = self._settings_of(path, file).knowledge
+        candidate = EVENT.search(data) is not None or known.mentioned_in_bytes(data)
         if not candidate and DIRECTIVE.search(data) is None:
             return
         try:
@@ -166,9 +168,6 @@ class Checker:
         if knowledge.calls not in self._projects:
             self._projects[knowledge.calls] = static.Project(self._roots, knowledge)
         return self._projects[knowledge.calls]
-
-    def _knowledge(self, path: str, file: Path | None) -> Knowledge:
-        return self._settings_of(path, file).knowledge
 
     def _judge(self, cases: Iterator[Case], settings: Settings) -> bool:
         """Let the rules name the cases. Whether one of them says that the file cannot be parsed."""
