@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from loopguard.case import Case
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
+    from loopguard.knowledge import Knowledge, KnownCall
     from loopguard.source import Source
     from loopguard.static import Project
     from loopguard.suppress import Suppressions
 
 # Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
-# word is clean, and neither libcst nor the rules need to be loaded for it. Matched on the raw bytes.
+# word is clean, and neither libcst nor the rules need to be loaded for it, unless it holds one of those that a
+# configuration adds. Matched on the raw bytes.
 EVENT = re.compile(rb"zero_grad|backward|\.step\b|[Oo]ptim")
 
 # Bytes without these hold no comment that could hide a finding, and none that could be unused.
@@ -68,7 +70,7 @@ class Checker:
     def __init__(self, resolver: Resolver, roots: Sequence[Path] = ()) -> None:
         self._resolver = resolver
         self._roots = roots
-        self._project: Project | None = None
+        self._projects: dict[tuple[KnownCall, ...], Project] = {}
         self._found: list[Finding] = []
         self._suppressions: dict[str, Suppressions] = {}
         self._checked: dict[str, Settings] = {}
@@ -96,7 +98,8 @@ class Checker:
     def check_bytes(self, data: bytes, path: str, file: Path | None = None) -> None:
         """Check text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
         self._report.files += 1
-        candidate = EVENT.search(data) is not None
+        known = self._settings_of(path, file).knowledge
+        candidate = EVENT.search(data) is not None or known.mentioned_in_bytes(data)
         if not candidate and DIRECTIVE.search(data) is None:
             return
         try:
@@ -157,16 +160,22 @@ class Checker:
             self._report.analysed += 1
             from loopguard import static
 
-            if self._project is None:
-                self._project = static.Project(self._roots)
             before = len(self._found)
-            broken = self._judge(static.analyse(source, self._project), settings)
+            broken = self._judge(static.analyse(source, self._project(settings.knowledge)), settings)
             if len(self._found) > before:
                 self._report.sources[path] = source
             if broken:
                 return
         # Only now: what could not be parsed says nothing about which suppressions are unused.
         self._checked[path] = settings
+
+    def _project(self, knowledge: Knowledge) -> Project:
+        """The project as files see it that share what is known of an in-house framework."""
+        from loopguard import static
+
+        if knowledge.calls not in self._projects:
+            self._projects[knowledge.calls] = static.Project(self._roots, knowledge)
+        return self._projects[knowledge.calls]
 
     def _judge(self, cases: Iterator[Case], settings: Settings) -> bool:
         """Let the rules name the cases. Whether one of them says that the file cannot be parsed."""

@@ -36,6 +36,8 @@ SILENT = {
     "a clear in an inner loop": f"for x in loader:\n    for _ in range(n):\n        optimizer.zero_grad()\n{ITERATION}",
     "a clear in a case": f"for x in loader:\n    match mode:\n        case 'a':\n            optimizer.zero_grad()\n"
     f"        case _:\n            model.zero_grad()\n{ITERATION}",
+    "a sum of losses that a list keeps": "def total_of(losses):\n    total = 0\n    for loss in losses:\n"
+    "        total += loss\n        loss.backward()\n    return total\n",
     "a clear in a decorator": "def clearing(f):\n    def inner(*a):\n        optimizer.zero_grad()\n"
     "        return f(*a)\n    return inner\n@clearing\n"
     f"def step(x):\n{ITERATION}for x in loader:\n    step(x)\n",

@@ -12,12 +12,14 @@ from loopguard.lifecycles import construction, loss
 from loopguard.lifecycles import source as text_mistakes
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
-from loopguard.static.lowering.lower import functions_of, lower_function, lower_module
+from loopguard.static.lowering.driven import driving_of
+from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
 from loopguard.static.lowering.relevance import is_root
 from loopguard.static.project import Project
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
 from loopguard.static.verdicts.arbitration import arbitrate
+from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
 from loopguard.static.verdicts.gradients import gradient_cases
@@ -77,7 +79,7 @@ def _lowerings(file: File) -> Iterator[Context]:
     lowered = [lower_module(file)]
     yield lowered[0]
     for function, owner in roots:
-        if is_root(file, function.node):
+        if is_root(file, function.node) or driving_of(file, function, owner) is not None:
             lowered.append(lower_function(file, function, owner))
             yield lowered[-1]
     called = {node for ctx in lowered for node in ctx.called}
@@ -86,9 +88,15 @@ def _lowerings(file: File) -> Iterator[Context]:
         # A function that another one makes and hands out, to be called elsewhere.
         if node not in called and is_root(file, node):
             yield lower_function(file, function, None)
+    for process in processes_of(file, lowered):
+        yield lower_process(file, process)
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:
+    by_hand = list(automation_cases(file, ctx))
+    if by_hand:
+        yield from by_hand  # with that, nothing else of the method is what it seems
+        return
     built = list(construction_cases(file, ctx.graph))
     # An optimizer over parameters that the model has replaced gets no gradients: that is told with its reason.
     old = {case.subject for case in built if case.mistake is construction.Mistake.REPLACED}

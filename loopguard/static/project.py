@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from loopguard.knowledge import Knowledge
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
 from loopguard.static.values import FileValue, Inert, Value
@@ -23,10 +24,11 @@ class Project:
     """Finds and parses modules of the project, once each.
 
     `roots` are the folders that hold top-level packages and modules. A file that holds no word of any event is not
-    parsed: whatever it defines is `Inert`.
+    parsed: whatever it defines is `Inert`. `knowledge` is what a user says of calls.
     """
 
-    def __init__(self, roots: Sequence[Path] = ()) -> None:
+    def __init__(self, roots: Sequence[Path] = (), knowledge: Knowledge | None = None) -> None:
+        self.knowledge = knowledge if knowledge is not None else Knowledge()
         self._roots = [*roots, *(root / "src" for root in roots)]
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], Path | None] = {}
@@ -70,7 +72,9 @@ class Project:
                 data = path.read_bytes()
             except OSError:
                 data = b""
-            worth = len(data) <= _FOREIGN_LIMIT and _EVENT_WORDS.search(data) is not None
+            worth = len(data) <= _FOREIGN_LIMIT and (
+                _EVENT_WORDS.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
+            )
             self._data[path] = data if worth else None
         return self._data[path]
 

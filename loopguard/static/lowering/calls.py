@@ -24,7 +24,7 @@ from loopguard.static.library import (
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.lowering import constructors, modes, recognise
+from loopguard.static.lowering import constructors, known, modes, recognise
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.lowering.objects import (
@@ -77,6 +77,9 @@ def lower_call(ctx: Context, node: cst.Call) -> Value:
 
 def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value:
     """Lower `owner.name(...)`."""
+    event = known.known_method(ctx, node, owner, name, arguments)
+    if event is not None:
+        return event
     if isinstance(owner, Thing) and owner.cls is not None and owner.role in (Role.INSTANCE, Role.MODULE):
         found = find_method(owner.cls, name)
         if found is not None and name not in owner.attrs:
@@ -103,6 +106,10 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
 
 def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments) -> Value:
     """Lower a call of a value that is already known."""
+    if isinstance(callee, Function | Bound | Ref):
+        event = known.known_function(ctx, node, callee, arguments)
+        if event is not None:
+            return event
     if isinstance(callee, Function | Bound):
         return call_function(ctx, callee, arguments, node)
     if isinstance(callee, Partial):
@@ -120,7 +127,7 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
             return event
         if callee.dotted in PASS_THROUGH and arguments.positional:
             return constructors.passed_through(arguments)
-        return unknown_call(ctx, node, callee.dotted, arguments)
+        return known.remember(ctx, unknown_call(ctx, node, callee.dotted, arguments), callee.dotted)
     if isinstance(callee, Method):
         return call_method(ctx, node, callee.of, callee.name, arguments)
     if isinstance(callee, Inert):
@@ -135,7 +142,7 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
             found = find_method(callee.cls, "__call__")
             if found is not None:
                 return call_function(ctx, Bound(found[0], callee), arguments, node)
-        event = recognise.scaler_call(ctx, node, callee, arguments)
+        event = known.known_object(ctx, node, callee, arguments)
         if event is not None:
             return event
         modes.called(ctx, node, callee)

@@ -33,21 +33,25 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
         text = file.tree.source(node)
         if isinstance(node, cst.FunctionDef):
             text += "".join(text_of(item.decorator) for item in node.decorators)
-        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(_WORD.findall(text))
+        known[node] = _names_event(file, text, _EVENTS) or not _relevant_names(file).isdisjoint(_WORD.findall(text))
     return known[node]
 
 
 def is_root(file: File, node: cst.CSTNode) -> bool:
     """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
     text = file.tree.source(node)
-    if _STRICT.search(text) is not None:
+    if _names_event(file, text, _STRICT):
         return True
     return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_WORD.findall(text))
 
 
 def holds_events(file: File, node: cst.CSTNode) -> bool:
     """Whether the text of a definition names a clear, a backward pass or a step."""
-    return _STRICT.search(file.tree.source(node)) is not None
+    return _names_event(file, file.tree.source(node), _STRICT)
+
+
+def _names_event(file: File, text: str, events: re.Pattern[str]) -> bool:
+    return events.search(text) is not None or file.project.knowledge.mentioned_in(text)
 
 
 def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
@@ -101,7 +105,7 @@ def _collect(
         definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
     for called, node in definitions:
         text = file.tree.source(node)
-        if events.search(text) is not None:
+        if _names_event(file, text, events):
             names.add(called)
         words.setdefault(called, set()).update(_WORD.findall(text))
         words[called].discard(called)
