@@ -92,6 +92,7 @@ def test_validation_in_training_mode_is_told_at_the_forward_pass() -> None:
         VALIDATION.replace("    with", "    if isinstance(net, nn.Module):\n        net.eval()\n    with", 1),
         # For the running statistics only.
         VALIDATION.replace("total += net(x).sum().item()", "net(x)"),
+        VALIDATION.replace("total += net(x).sum().item()", "output = net(x)"),
         # Another network.
         VALIDATION.replace("net(x)", "teacher_net(x)"),
         # Nobody has switched recording off: perhaps it is trained somewhere.

@@ -119,9 +119,16 @@ def _is_validation(graph: FlowGraph, forward: Happening) -> bool:
 
 def _is_bare(forward: Happening, loop: Loop) -> bool:
     """Whether nobody takes the result of a forward pass, which is there for the running statistics then."""
-    return loop.node is not None and any(
-        isinstance(node, cst.Expr) and node.value is forward.site.node for node in descendants(loop.node)
-    )
+    nodes = list(descendants(loop.node)) if loop.node is not None else []
+    for node in nodes:
+        if isinstance(node, cst.Expr) and node.value is forward.site.node:
+            return True
+        if isinstance(node, cst.Assign) and node.value is forward.site.node:
+            targets = [item.target for item in node.targets]
+            names = {target.value for target in targets if isinstance(target, cst.Name)}
+            uses = [item for item in nodes if isinstance(item, cst.Name) and item.value in names]
+            return len(uses) == len(targets) == len(names)
+    return False
 
 
 def _is_near(event: Happening, other: Happening) -> bool:
