@@ -186,10 +186,6 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
     return None
 
 
-def _is_true(value: Value | None) -> bool:
-    return isinstance(value, Const) and value.value is True
-
-
 def _copied(first: Value | None) -> Value:
     if isinstance(first, Thing):
         return Thing("", first.role, known=True, cls=first.cls)
