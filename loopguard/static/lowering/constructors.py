@@ -124,8 +124,9 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         if isinstance(first, Thing):
             first.replicated = first.replicated or last == "DistributedDataParallel"
             # With `use_orig_params` the parameters stay the objects that they are.
-            kept = "use_orig_params" in arguments.keywords
-            if "fully_shard" in last.lower() or ("FullySharded" in last and not kept):
+            kept = arguments.keywords.get("use_orig_params", Const(False))
+            parted = isinstance(kept, Const) and kept.value is False
+            if "fully_shard" in last.lower() or ("FullySharded" in last and parted):
                 replacement.whole(ctx, node, first)
         return first if first is not None else Thing("")
     if dotted in SAME_OPTIMIZER:
