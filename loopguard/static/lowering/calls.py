@@ -24,7 +24,7 @@ from loopguard.static.library import (
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.lowering import constructors, modes, recognise
+from loopguard.static.lowering import constructors, modes, recognise, replacement
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.lowering.objects import (
@@ -182,6 +182,7 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
         return constructors.built(ctx, node, _name_of(definition), arguments)
     if not relevant and isinstance(definition, cst.FunctionDef):
+        replacement.handed_over([*arguments.values, *([receiver] if receiver is not None else [])])
         outer = function.env.root()
         ctx.assigned(frozenset(f"{outer.number}:{name}" for name in globals_set_by(function.file, definition)))
         mode = _decorated_grad_mode(definition)
@@ -300,6 +301,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
     if isinstance(owner, Thing):
         if name in modes.CALLS:
             modes.called(ctx, node, owner)
+        elif not HARMLESS_CALL.search(name):
+            replacement.handed_over([owner])
         if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
             if name.startswith("register_step") and arguments.values:
                 owner.clears_itself = True  # a hook may
@@ -350,6 +353,7 @@ def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, 
 
 def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments) -> bool:
     """Let what was handed to unknown code be unknown from here. Returns whether anything was."""
+    replacement.handed_over(arguments.values)
     if _escape_callbacks(ctx, node, arguments):
         return True
     if HARMLESS_CALL.search(name) or recognise.is_construction(name):
