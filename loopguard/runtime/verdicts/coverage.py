@@ -100,7 +100,7 @@ def _successors(telling: Telling, held: Sequence[Tensor]) -> list[Tensor]:
     Those of a sharded module are not the leaves of its graph.
     """
     taken = {id(p) for account in telling.history.accounts.values() for p in _held(account)}
-    found = [
+    found: list[Tensor] = [
         p
         for module in modules_alive()
         for p in module._parameters.values()
