@@ -322,6 +322,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
             return computed(ctx, arguments.values, known=False)
         if HOOK_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, None)
+        elif owner.role is Role.OPAQUE and name not in OPTIMIZER_HARMLESS and recognise.is_engine_like(ctx, owner):
+            ctx.emit(Kind.UNKNOWN, node, owner)
         elif not HARMLESS_CALL.search(name) and owner.role is not Role.MODULE:
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:

@@ -201,6 +201,12 @@ def _looks_like_optimizer(ctx: Context, thing: Thing) -> bool:
     return bool(name) and f"{name}.zero_grad(" in ctx.file.source.text
 
 
+def is_engine_like(ctx: Context, thing: Thing) -> bool:
+    """Whether a thing of which nothing else is known clears and steps by itself, so that it may run backward, too."""
+    name, text = thing.label.rsplit(".", 1)[-1], ctx.file.source.text
+    return bool(name) and f"{name}.zero_grad(" in text and f"{name}.step(" in text
+
+
 def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound | Partial) -> Value:
     size = len(ctx.graph.nodes)
     result = ctx.call(ctx, closure, node)
@@ -252,6 +258,7 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
             loss = provenance(first)
             if owner.role in (Role.OPAQUE, Role.MODULE):
                 owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
+                loss = replace(loss, divided=True)  # and the engine may average what a window sums
         else:
             # `y.backward(gradient)`: what is known of the gradient says nothing of `y`.
             loss = replace(loss, graph=Attachment.MAYBE, cut="", complete=False)

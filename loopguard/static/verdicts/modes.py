@@ -136,11 +136,27 @@ def _is_near(event: Happening, other: Happening) -> bool:
     return event.site.calls == other.site.calls
 
 
+def _has_nothing_to_do(slip: Slip, events: list[Happening]) -> bool:
+    """Whether an evaluation that switches back at its end is left before it has evaluated anything."""
+    switches_back = any(
+        event.kind is Kind.TRAIN and event.number > slip.begins.number and _is_near(event, slip.begins)
+        for event in events
+    )
+    passed = (slip.graph.nodes[fact.node].event for fact in slip.path[1:])
+    return (
+        bool(slip.begins.site.calls)
+        and switches_back
+        and not any(event is not None and _is_near(event, slip.begins) for event in passed)
+    )
+
+
 def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
     """Training that goes on, an iteration later, in the mode that an evaluation has left behind."""
     loop, events = slip.goes_round, graph.events()
     if loop is None or slip.begins.kind is not Kind.EVAL:
         return None  # in evaluation mode right from the start of an iteration: somebody wants it so
+    if _has_nothing_to_do(slip, events):
+        return None
     if any(_restores(event) and _is_near(event, slip.begins) and event.number > slip.begins.number for event in events):
         return None
     told, iterations = along(slip, ())
