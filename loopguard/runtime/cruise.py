@@ -23,7 +23,7 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.docket import OFTEN
-from loopguard.runtime.hooks import MEANT
+from loopguard.runtime.hooks import MEANT, Listener
 from loopguard.runtime.journal import Act, Journal, Operation, Play
 from loopguard.runtime.progress import Progress
 
@@ -44,7 +44,7 @@ _Whence = tuple[int, int, int, tuple[tuple[int, int], ...]]
 _NOWHERE = [0]
 
 
-class Cruise:
+class Cruise(Listener):
     """Listens to the hooks for a bookkeeper. `failed` is called with what has gone wrong, once."""
 
     def __init__(

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -31,6 +31,7 @@ from torch.utils.hooks import RemovableHandle
 
 import loopguard
 from loopguard.errors import TrainingLoopError
+from loopguard.runtime import update_hooks
 
 MEANT = (TrainingLoopError, BdbQuit)
 """What a listener may raise into the training; all else is a bug of ours, which ends the listening."""
@@ -38,8 +39,8 @@ MEANT = (TrainingLoopError, BdbQuit)
 _Answer = TypeVar("_Answer")
 
 
-class Listener(Protocol):
-    """Who is told."""
+class Listener:
+    """Who is told. This one takes nothing to heart: others hear what they need."""
 
     def fail(self, error: BaseException) -> None:
         """It has failed at what it was told, and will be told nothing more."""
@@ -64,6 +65,7 @@ class Listener(Protocol):
 
     def step_begins(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Callable[[], Any] | None:
         """An optimizer is about to step. May return a closure to be called in place of the given one."""
+        return closure
 
     def step_ends(self, optimizer: Optimizer) -> None:
         """It has stepped."""
@@ -73,18 +75,39 @@ class Listener(Protocol):
 
         Returns whether the listener wants to be told of the forward passes that follow.
         """
+        return False
 
     def recording_stops(self, frame: FrameType) -> bool:
         """A block has begun, in `frame`, in which autograd records nothing. Returns the same."""
+        return False
 
     def forward_begins(self, module: torch.nn.Module) -> bool:
         """A module is about to compute something. Returns whether the listener wants to be told of the next one."""
+        return False
 
     def scaled_step_begins(self, optimizer: Optimizer) -> None:
         """A GradScaler is about to step an optimizer, or to skip the step."""
 
     def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
         """It has, or has failed."""
+
+    def scaled(self, scaler: Any, losses: Any) -> None:
+        """A GradScaler has multiplied losses, and gives these."""
+
+    def unscales(self, scaler: Any, optimizer: Optimizer, *, stepping: bool) -> None:
+        """A GradScaler is about to divide the gradients of an optimizer, by itself or for the step that it takes."""
+
+    def updated(self, scaler: Any) -> None:
+        """A GradScaler has changed its scale."""
+
+    def clips(self, parameters: Sequence[torch.Tensor], bound: Any) -> None:
+        """The gradients of some parameters are about to be bounded."""
+
+    def schedule_made(self, schedule: Any) -> None:
+        """A learning-rate schedule has been constructed."""
+
+    def schedule_moves(self, schedule: Any, given: int) -> None:
+        """A schedule is about to move, and is given so many arguments."""
 
 
 _HERE = f"{Path(loopguard.__file__).parent}/"
@@ -146,6 +169,7 @@ def _install() -> None:
     if torch.distributed.is_available():
         for module in (torch.distributed, torch.distributed.distributed_c10d):
             _patch(module, "destroy_process_group", _watch_leaving)
+    update_hooks.install(_patch, _tell)
     _undo.append(register_optimizer_step_pre_hook(_before_step).remove)
     _undo.append(register_optimizer_step_post_hook(_after_step).remove)
 
@@ -166,6 +190,15 @@ def _not_compiled(function: Callable[..., _Answer]) -> Callable[..., _Answer]:
     """Mark a function for Dynamo, which calls it as it is and never looks inside."""
     function._torchdynamo_disable = True  # type: ignore[attr-defined]
     return function
+
+
+def _tell(what: Callable[[Listener], object]) -> None:
+    """Tell every listener something that needs no answer."""
+    for listener in _listeners:
+        try:
+            what(listener)
+        except Exception as failure:
+            _survive(listener, failure)
 
 
 def _survive(listener: Listener, error: Exception) -> None:
