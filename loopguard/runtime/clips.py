@@ -32,9 +32,8 @@ class Clips:
         """Gradients are about to be computed, for whatever optimizer."""
         for course in self._courses.all:
             self._apply(course, Action.BACKWARD)
-            course.late_clip = None  # what was clipped is added to
 
-    def clipped(self, course: Course, entry: Entry, frame: FrameType) -> None:
+    def clipped(self, course: Course, entry: Entry) -> None:
         """Gradients of an optimizer are about to be clipped."""
         self._of_nothing = None
         mistake = self._apply(course, Action.CLIP)

@@ -30,7 +30,7 @@ class Course:
     """One optimizer: the scale of its gradients, and whether a step has used them. None is what nobody knows.
 
     `stages` is how far each scaler has got with it. `scaled_by` is the scaler that is stepping it now, `asked` where.
-    `backwards` are the passes since its last step; `clipped` is a clip that waits for what comes of it.
+    The clips are those of which it has to be seen yet what comes of them.
     """
 
     optimizer: ref[Optimizer]
@@ -43,13 +43,14 @@ class Course:
     backward: Entry | None = None
     last_step: Entry | None = None
     unscaled: Entry | None = None
+    scaled_clip: Entry | None = None
     late_clip: Entry | None = None
     early_clip: Entry | None = None
 
     def forget(self) -> None:
         """Know nothing any more of the gradients."""
         self.scale = self.gradients = None
-        self.late_clip = self.early_clip = None
+        self.scaled_clip = self.late_clip = self.early_clip = None
 
 
 class Courses:

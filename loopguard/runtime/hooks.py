@@ -91,6 +91,9 @@ class Listener:
     def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
         """It has, or has failed."""
 
+    def scaler_made(self, scaler: Any) -> None:
+        """A GradScaler has been constructed, and is not disabled."""
+
     def scaled(self, scaler: Any, losses: Any) -> None:
         """A GradScaler has multiplied losses, and gives these."""
 

@@ -59,12 +59,12 @@ class Scaling:
     def cleared(self, course: Course) -> None:
         """The gradients of an optimizer are gone."""
         course.scale = SCALES[course.scale or Scale.CLEAN, Action.CLEAR][0]
+        course.scaled_clip = None
 
-    def clipped(self, course: Course, entry: Entry, frame: FrameType) -> None:
-        """Gradients of an optimizer are about to be clipped."""
+    def clipped(self, course: Course, entry: Entry) -> None:
+        """Gradients of an optimizer are about to be clipped, which matters if it steps."""
         if self._apply(course, Action.CLIP) is Mistake.CLIPPED_SCALED and not self._by_hand(entry):
-            told = [(course.backward, _NOTES[Action.SCALED_BACKWARD]), (entry, "clipped while scaled")]
-            self._courses.tell(Mistake.CLIPPED_SCALED, course.optimizer(), entry, told, frame)
+            course.scaled_clip = entry
 
     def unscales(self, scaler: Any, course: Course, entry: Entry, frame: FrameType) -> None:
         """A scaler is asked to divide the gradients of an optimizer."""
@@ -88,17 +88,27 @@ class Scaling:
 
     def scaler_steps(self, scaler: Any, course: Course, entry: Entry, frame: FrameType) -> None:
         """A scaler is asked to step an optimizer."""
+        told: list[tuple[Entry | None, str]]
         before = course.stages.get(id(scaler), Stage.READY)
         course.stages[id(scaler)], mistake = STAGES[before, Action.SCALER_STEP]
         if mistake is Mistake.NO_UPDATE and course.last_step is not None:
             told = [(course.last_step, "the step"), (entry, "the next one, at the same scale")]
             self._not_updated(scaler, entry, told, frame)
+        clip, course.scaled_clip = course.scaled_clip, None
+        if clip is not None:
+            told = [
+                (course.backward, _NOTES[Action.SCALED_BACKWARD]),
+                (clip, "clipped while scaled"),
+                (entry, "unscaled, and used"),
+            ]
+            self._courses.tell(Mistake.CLIPPED_SCALED, course.optimizer(), clip, told, frame)
         if self._apply(course, Action.SCALER_STEP) is Mistake.UNSCALED_LOSS:
             told = [(course.backward, _NOTES[Action.BACKWARD]), (entry, "divided by a scale")]
             self._courses.tell(Mistake.UNSCALED_LOSS, course.optimizer(), entry, told, frame)
 
     def stepped(self, course: Course, entry: Entry, frame: FrameType) -> None:
         """An optimizer is about to step without a scaler."""
+        course.scaled_clip = None
         if self._apply(course, Action.STEP) is Mistake.BYPASSED and not self._by_hand(entry):
             told = [(course.backward, _NOTES[Action.SCALED_BACKWARD]), (entry, "a step with scaled gradients")]
             self._courses.tell(Mistake.BYPASSED, course.optimizer(), entry, told, frame)

@@ -55,6 +55,7 @@ def _while(what: str) -> Iterator[bool]:
 def install(patch: Patch, tell: Tell) -> None:
     """Patch all of this."""
     scaler = torch.amp.GradScaler
+    patch(scaler, "__init__", lambda original: _watch_making(original, tell))
     patch(scaler, "scale", lambda original: _watch_scaling(original, tell))
     patch(scaler, "unscale_", lambda original: _watch_unscaling(original, tell))
     patch(scaler, "update", lambda original: _watch_updating(original, tell))
@@ -70,6 +71,15 @@ def install(patch: Patch, tell: Tell) -> None:
             patch(kind, "__init__", lambda original: _watch_scheduling(original, tell))
         if "step" in vars(kind):
             patch(kind, "step", lambda original: _watch_moving(original, tell))
+
+
+def _watch_making(original: Watched, tell: Tell) -> Watched:
+    def make(self: Any, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        if self.is_enabled():
+            tell(lambda listener: listener.scaler_made(self))
+
+    return make
 
 
 def _watch_scaling(original: Watched, tell: Tell) -> Watched:

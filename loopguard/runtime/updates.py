@@ -114,6 +114,10 @@ class Updates(Listener):
 
     # Those of scalers, clips and schedules.
 
+    def scaler_made(self, scaler: Any) -> None:
+        """Losses will be multiplied."""
+        self._wake()
+
     def scaled(self, scaler: Any, losses: Any) -> None:
         """Losses have been multiplied."""
         self._wake()
@@ -147,8 +151,8 @@ class Updates(Listener):
         touched = self._courses.holding(parameters)
         entry = self._courses.enter(Kind.CLIP, touched[0].number if touched else 0, frame)
         for course in touched:
-            self._scaling.clipped(course, entry, frame)
-            self._clips.clipped(course, entry, frame)
+            self._scaling.clipped(course, entry)
+            self._clips.clipped(course, entry)
         if not touched and parameters:
             self._clips.clipped_nothing(entry)
 
