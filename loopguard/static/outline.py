@@ -1,8 +1,8 @@
-"""The outline of a text: what stands in it outside of functions, and which rows are the bodies of functions.
+"""The outline of a text: what stands in it outside of functions, which names that binds, and where the functions are.
 
 libcst is slow, and most functions hold nothing of a training loop. Python's own parser, which is ten times faster,
 says whether the text is a program and where its functions are. What libcst gets first is the text without their
-bodies; a body follows when somebody looks into it. Rows of the shortened text are translated back; columns are the same.
+bodies; a body follows when somebody looks into it. Rows of the shortened text are translated back; columns are kept.
 """
 
 from __future__ import annotations
@@ -10,36 +10,60 @@ from __future__ import annotations
 import ast
 import warnings
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 _SHORT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a definition or an import at the top level of a text binds: `name` to `attribute` of `module`.
+
+    `level` counts the dots of a relative import. `attribute` is empty for `import module`, and "*" for all names. A
+    definition has no module at all.
+    """
+
+    name: str
+    module: str | None = None
+    level: int = 0
+    attribute: str = ""
 
 
 class Outline:
     """A text without the bodies of its functions, and the way back from its rows to those of the whole text.
 
-    `bodies` are the first and last rows of what is left out, in the order of the text. `numbers` has an item for each
-    function that is in no other one and in no loop, in that order: the index of its body, None if it is not left out.
+    `bindings` are what its top level defines and imports. `bodies` are the first and last rows of what is left out, in
+    the order of the text. `numbers` has an item for each function that is in no other one and in no loop, in that
+    order: the index of its body, None if it is not left out.
     """
 
-    def __init__(
-        self, lines: Sequence[str], bodies: Sequence[tuple[int, int]], numbers: Sequence[int | None]
-    ) -> None:
-        self.lines = lines
-        self.bodies = bodies
-        self.numbers = numbers
-        kept: list[str] = []
+    def __init__(self, text: str, module: ast.Module) -> None:
+        self.bindings = list(_bindings(module.body))
+        self.bodies: list[tuple[int, int]] = []
+        self.numbers: list[int | None] = []
         self.stubs: list[int] = []
         """The row in the shortened text that stands for each body."""
+        self.lines = text.split("\n")
+        for function in sorted(_functions(module), key=lambda function: function.lineno):
+            first, last = _body(function, self.lines)
+            # A body that ends with the text, and not with its line, is left where it is.
+            out = first + _SHORT <= last < len(self.lines) and _stands_alone(function, self.lines)
+            self.numbers.append(len(self.bodies) if out else None)
+            if out:
+                self.bodies.append((first, last))
+        self.text = self._shortened()
+
+    def _shortened(self) -> str:
+        kept: list[str] = []
         behind = 0
-        for first, last in bodies:
-            kept += lines[behind : first - 1]
-            start = lines[first - 1]
+        for first, last in self.bodies:
+            kept += self.lines[behind : first - 1]
+            start = self.lines[first - 1]
             kept.append(start[: len(start) - len(start.lstrip())] + "...")
             self.stubs.append(len(kept))
             behind = last
-        kept += lines[behind:]
-        self.text = "\n".join(kept)
+        return "\n".join([*kept, *self.lines[behind:]])
 
     def row(self, row: int) -> int:
         """The row of the whole text that a row of the shortened one is, the first row of a body for its stub."""
@@ -55,27 +79,18 @@ class Outline:
 
 
 def outline(text: str) -> Outline | None:
-    """The outline of a program; None if Python does not take the text for one, or nothing can be left out."""
+    """The outline of a program; None if Python does not take the text for one."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    lines = text.split("\n")
-    bodies: list[tuple[int, int]] = []
-    numbers: list[int | None] = []
-    for function in sorted(_functions(module), key=lambda function: function.lineno):
-        first, last = _body(function, lines)
-        # A body that ends with the text, and not with its line, is left where it is.
-        out = first + _SHORT <= last < len(lines) and _stands_alone(function, lines)
-        numbers.append(len(bodies) if out else None)
-        if out:
-            bodies.append((first, last))
-    return Outline(lines, bodies, numbers) if bodies else None
+    return Outline(text, module)
 
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Block = ast.If | ast.Try | ast.TryStar | ast.With | ast.AsyncWith | ast.ExceptHandler
 
 
 def _functions(module: ast.Module) -> Iterator[_Function]:
@@ -85,7 +100,9 @@ def _functions(module: ast.Module) -> Iterator[_Function]:
         node = todo.pop()
         if isinstance(node, _Function):
             yield node
-        elif isinstance(node, ast.ClassDef | ast.With | ast.AsyncWith | ast.If | ast.Try | ast.TryStar | ast.ExceptHandler):
+        elif isinstance(
+            node, ast.ClassDef | ast.With | ast.AsyncWith | ast.If | ast.Try | ast.TryStar | ast.ExceptHandler
+        ):
             for field in ("body", "handlers", "orelse", "finalbody"):
                 todo += getattr(node, field, ())
 
@@ -98,7 +115,7 @@ def _stands_alone(function: _Function, lines: Sequence[str]) -> bool:
 
 
 def _body(function: _Function, lines: Sequence[str]) -> tuple[int, int]:
-    """The first and last row of a body, with the comments behind its last statement that are indented as a part of it."""
+    """The first and last row of a body, with comments behind its last statement that are indented as a part of it."""
     end = row = function.body[-1].end_lineno or 0
     while row < len(lines):
         line = lines[row]
@@ -112,5 +129,24 @@ def _body(function: _Function, lines: Sequence[str]) -> tuple[int, int]:
 
 
 def _first_row(statement: ast.stmt) -> int:
-    decorators = getattr(statement, "decorator_list", ())
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _bindings(statements: Iterable[ast.AST]) -> Iterator[Binding]:
+    """What definitions and imports bind, also those under `if`, `try` and `with`, in the order in which it counts."""
+    todo = [*statements][::-1]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield Binding(node.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.split(".")[0]
+                yield Binding(alias.asname, alias.name) if alias.asname else Binding(top, top)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield Binding(alias.asname or alias.name, node.module or "", node.level, alias.name)
+        elif isinstance(node, _Block):
+            inner = [*node.body, *getattr(node, "orelse", ()), *getattr(node, "handlers", ())]
+            todo += reversed(inner)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from loopguard.static.scope import File
+from loopguard.static.outline import outline
+from loopguard.static.scope import Defined, File, Names
 from loopguard.static.syntax import TextError, Tree
 from loopguard.static.values import FileValue, Inert, Value
+
+if TYPE_CHECKING:
+    from loopguard.source import Source
 
 _EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch")
 _IMPORT = re.compile(
@@ -32,6 +37,7 @@ class Project:
         self._places: dict[tuple[str, int, str], Path | None] = {}
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
+        self._names: dict[Path, Names | None] = {}
 
     def find(self, module: str, level: int, importer: str) -> Value | None:
         """The project's module called `module`, seen from the file `importer`; None if it is not the project's.
@@ -95,8 +101,21 @@ class Project:
             re.search(rb"\*|\b" + re.escape(name.encode()) + rb"\b", found["names"] or b"") for found in statements
         ):
             return None
+        names = self._names_of(path)
+        if names is not None and not isinstance(names.env.variables.get(name), Defined):
+            return names.env.lookup(name)
         opened = self._open(path)
         return opened.file.env.lookup(name) if isinstance(opened, FileValue) else None
+
+    def _names_of(self, path: Path) -> Names | None:
+        """The names that a file without events binds, which needs no tree; None if Python would not read the file."""
+        if path not in self._names:
+            self._names[path] = None  # for circles, as in `_load`
+            source = self._source(path)
+            short = outline(source.text) if source is not None else None
+            if source is not None and short is not None:
+                self._names[path] = Names(source.path, self, short.bindings)
+        return self._names[path]
 
     def _beside(self, path: Path, name: str) -> Path | None:
         """The submodule `name` of the package whose `__init__.py` is at `path`."""
@@ -133,11 +152,17 @@ class Project:
             return b""
 
     def _open(self, path: Path) -> Value | None:
+        source = self._source(path)
+        try:
+            return FileValue(File(source, self, Tree(source.text))) if source is not None else None
+        except TextError:
+            return None
+
+    def _source(self, path: Path) -> Source | None:
         from loopguard.paths import shown
         from loopguard.source import Source, SourceError
 
         try:
-            source = Source.from_bytes(self._text(path), shown(path), path)
-            return FileValue(File(source, self, Tree(source.text)))
-        except (TextError, SourceError):
+            return Source.from_bytes(self._text(path), shown(path), path)
+        except SourceError:
             return None

@@ -111,11 +111,15 @@ class _Counter(CodegenState):
         self.ranges[node] = (row, column, self.row, self.column)
 
 
+def _accept(self: cst.CSTNode) -> None:
+    """Check nothing."""
+
+
 @contextmanager
 def _trust() -> Iterator[None]:
     """Have libcst not check each node that its own parser makes, which takes a sixth of the time."""
     check = cst.CSTNode.__post_init__
-    cst.CSTNode.__post_init__ = lambda node: None  # type: ignore[method-assign]
+    cst.CSTNode.__post_init__ = _accept  # type: ignore[method-assign]
     try:
         yield
     finally:
@@ -166,14 +170,14 @@ def _functions(node: cst.Module | cst.CSTNode) -> Iterator[cst.FunctionDef]:
 class Tree:
     """A parsed file: its libcst module, the ranges of its nodes, and their texts."""
 
-    def __init__(self, text: str) -> None:
-        """Parse `text`. Raises TextError."""
+    def __init__(self, text: str, short: Outline | None = None) -> None:
+        """Parse `text`, whose outline may be known already. Raises TextError."""
         if _is_steep(text):
             _let_python_judge(text)
         self.lines = text.split("\n")
         self._ranges: dict[cst.CSTNode, Range] = {}
         self._uncounted: list[tuple[cst.Module, Callable[[int], int]]] = []
-        short = outline(text)
+        short = short or outline(text)
         try:
             self.module = self._outlined(short) if short is not None else self._parse(text)
         except cst.ParserSyntaxError as error:
@@ -199,7 +203,7 @@ class Tree:
         except cst.ParserSyntaxError:
             module = self._parse(_UNREADABLE, row)  # Python can read it, or there were no outline
         function = module.body[0]
-        assert isinstance(function, cst.FunctionDef)
+        assert isinstance(function, cst.FunctionDef) and isinstance(function.body, cst.IndentedBlock)
         return function.body.body
 
     def _parse(self, text: str, row: Callable[[int], int] = int) -> cst.Module:
