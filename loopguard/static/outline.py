@@ -35,21 +35,30 @@ class Outline:
 
     `bindings` are what its top level defines and imports. `bodies` are the first and last rows of what is left out, in
     the order of the text. `numbers` has an item for each function that is in no other one and in no loop, in that
-    order: the index of its body, None if it is not left out.
+    order: the index of its body, None if it is not left out. `starts` are the rows and columns at which these functions
+    start, `ends` their last rows, None where that takes a closer look; `concrete` says of each that it does something.
     """
 
     def __init__(self, text: str, module: ast.Module) -> None:
         self.bindings = list(_bindings(module.body))
         self.bodies: list[tuple[int, int]] = []
         self.numbers: list[int | None] = []
+        self.starts: list[tuple[int, int]] = []
+        self.ends: list[int | None] = []
+        self.concrete: list[bool] = []
         self.stubs: list[int] = []
         """The row in the shortened text that stands for each body."""
         self.lines = text.split("\n")
         for function in sorted(_functions(module), key=lambda function: function.lineno):
             first, last = _body(function, self.lines)
             # A body that ends with the text, and not with its line, is left where it is.
-            out = first + _SHORT <= last < len(self.lines) and _stands_alone(function, self.lines)
+            whole = last < len(self.lines) and _stands_alone(function, self.lines)
+            out = whole and first + _SHORT <= last
             self.numbers.append(len(self.bodies) if out else None)
+            line = self.lines[function.lineno - 1]
+            self.starts.append((function.lineno, len(line) - len(line.lstrip()) + 1))
+            self.ends.append(last if whole else None)
+            self.concrete.append(_is_concrete(function))
             if out:
                 self.bodies.append((first, last))
         self.text = self._shortened()
@@ -126,6 +135,17 @@ def _body(function: _Function, lines: Sequence[str]) -> tuple[int, int]:
         if stripped and len(line) - len(stripped) > function.col_offset:
             end = row
     return _first_row(function.body[0]), end
+
+
+def _is_concrete(function: _Function) -> bool:
+    """Whether a function begins with something else than words and an exception: it does not wait to be overridden."""
+    for statement in function.body:
+        if isinstance(statement, ast.Pass) or (
+            isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant | ast.JoinedStr)
+        ):
+            continue
+        return not isinstance(statement, ast.Raise)
+    return False
 
 
 def _first_row(statement: ast.stmt) -> int:

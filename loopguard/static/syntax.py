@@ -131,9 +131,10 @@ class _Body(cst.IndentedBlock):
 
     stub: cst.BaseSuite
     parse: Callable[[], Sequence[cst.BaseStatement]]
+    concrete: bool
 
-    def __init__(self, stub: cst.BaseSuite, parse: Callable[[], Sequence[cst.BaseStatement]]) -> None:
-        for name, value in {"stub": stub, "parse": parse, "indent": None}.items():
+    def __init__(self, stub: cst.BaseSuite, parse: Callable[[], Sequence[cst.BaseStatement]], concrete: bool) -> None:
+        for name, value in {"stub": stub, "parse": parse, "concrete": concrete, "indent": None}.items():
             object.__setattr__(self, name, value)
 
     @cached_property
@@ -188,9 +189,12 @@ class Tree:
     def _outlined(self, short: Outline) -> cst.Module:
         """Parse a text without the bodies of its functions, which follow when they are asked for."""
         module = self._parse(short.text, short.row)
-        for function, number in zip(_functions(module), short.numbers, strict=True):
+        for at, function in enumerate(_functions(module)):
+            number, start, end = short.numbers[at], short.starts[at], short.ends[at]
+            if end is not None:
+                self._ranges[function] = (*start, end + 1, 1)
             if number is not None:
-                body = _Body(function.body, partial(self._open, short, number))
+                body = _Body(function.body, partial(self._open, short, number), short.concrete[at])
                 object.__setattr__(function, "body", body)  # nobody has seen this node yet
         return module
 
@@ -215,12 +219,12 @@ class Tree:
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands. Only the kinds of node that events, loops and definitions are made of."""
-        while self._uncounted:
+        while node not in self._ranges:
             module, row = self._uncounted.pop()
             state = _Counter(module)
             module._codegen(state)
             for counted, (first, start, last, end) in state.ranges.items():
-                self._ranges[counted] = row(first), start, row(last), end
+                self._ranges.setdefault(counted, (row(first), start, row(last), end))
         return self._ranges[node]
 
     def source(self, node: cst.CSTNode) -> str:
@@ -231,6 +235,11 @@ class Tree:
         middle = self.lines[row : end_row - 1]
         last = self.lines[end_row - 1][: end_column - 1] if end_row <= len(self.lines) else ""
         return "\n".join([self.lines[row - 1][column - 1 :], *middle, last])
+
+
+def is_concrete(function: cst.FunctionDef) -> bool:
+    """Whether it is known, without a look into its body, that a function does something."""
+    return isinstance(function.body, _Body) and function.body.concrete
 
 
 _EMPTY = cst.Module(body=[])
@@ -267,16 +276,28 @@ def _fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     )
 
 
+class _Kinds(dict[type, bool]):
+    """Whether a type is one of nodes. libcst's are abstract base classes, of which Python asks slowly."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = issubclass(kind, cst.CSTNode)
+        return self[kind]
+
+
+_IS_NODE = _Kinds()
+
+
 def children_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """The child nodes that mean something: no whitespace, no punctuation. Much faster than libcst's `children`."""
     for name in _fields(type(node)):
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
-            yield value
-        elif isinstance(value, list | tuple):
+        kind = type(value)
+        if kind is tuple or kind is list:
             for item in value:
-                if isinstance(item, cst.CSTNode):
+                if _IS_NODE[type(item)]:
                     yield item
+        elif _IS_NODE[kind]:
+            yield value
 
 
 def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
