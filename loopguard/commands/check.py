@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
@@ -150,12 +149,12 @@ def _rendered(report: Report, resolver: Resolver, name: str, style: Style, count
 
 def _show_crashes(report: Report, verbose: bool) -> None:
     for crash in report.crashes:
-        error = " ".join(f"{type(crash.error).__name__}: {crash.error}".split())
+        error = " ".join(f"{crash.kind}: {crash.text}".split())
         # The text of an error may be that of a whole syntax tree.
         error = error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
         _note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
         if verbose:
-            traceback.print_exception(crash.error)
+            click.echo(crash.trace, err=True, nl=False)
 
 
 def _url(resolver: Resolver) -> Callable[[str], str | None]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loopguard.footprint import Footprint
 from loopguard.static.outline import outline
 from loopguard.static.scope import Defined, File, Names
 from loopguard.static.syntax import TextError, Tree
@@ -33,8 +34,9 @@ class Project:
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         self._roots = [*roots, *(root / "src" for root in roots)]
+        self.footprint = Footprint()
         self._files: dict[Path, Value | None] = {}
-        self._places: dict[tuple[str, int, str], Path | None] = {}
+        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
         self._names: dict[Path, Names | None] = {}
@@ -57,25 +59,28 @@ class Project:
         key = (module, level, str(folder))
         if key not in self._places:
             self._places[key] = self._search(module, level, folder)
-        return self._places[key]
+        path, missing = self._places[key]
+        self.footprint.asked(importer, path, missing)
+        return path
 
-    def _search(self, module: str, level: int, folder: Path) -> Path | None:
+    def _search(self, module: str, level: int, folder: Path) -> tuple[Path | None, Sequence[Path]]:
+        """Where a module is, and where it was looked for in vain."""
         parts = module.split(".") if module else []
         bases = [folder.joinpath(*[".."] * (level - 1))] if level else [folder, *self._roots]
+        missing: list[Path] = []
         for base in bases:
             stem = base.joinpath(*parts)
             for path in (stem.with_suffix(".py") if parts else None, stem / "__init__.py"):
-                if path is not None and path.is_file():
-                    return path.resolve()
-        return None
+                if path is not None:
+                    if path.is_file():
+                        return path.resolve(), missing
+                    missing.append(path)
+        return None, missing
 
     def _read(self, path: Path) -> bytes | None:
         """The bytes of a file that may hold events; None for any other."""
         if path not in self._data:
-            try:
-                data = path.read_bytes()
-            except OSError:
-                data = b""
+            data = self._text(path)
             worth = len(data) <= _FOREIGN_LIMIT and _EVENT_WORDS.search(data) is not None
             self._data[path] = data if worth else None
         return self._data[path]
@@ -121,7 +126,7 @@ class Project:
         """The submodule `name` of the package whose `__init__.py` is at `path`."""
         if path.name != "__init__.py":
             return None
-        return self._search(name, 1, path.parent)
+        return self._place(name, 1, str(path))
 
     def submodule(self, package: str, name: str) -> Value | None:
         """The submodule `name` of the package whose `__init__.py` is at `package`."""
@@ -146,10 +151,7 @@ class Project:
         return self._leading[path]
 
     def _text(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except OSError:
-            return b""
+        return self.footprint.read(path)
 
     def _open(self, path: Path) -> Value | None:
         source = self._source(path)

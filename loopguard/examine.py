@@ -1,0 +1,154 @@
+"""One file to what the rules say of it, before anybody asks which rules are on and what comments hide.
+
+What can hold no event is not even decoded; the rest goes through engine and rules. All that is needed here can be sent
+to another process, and all that comes out can come back from there, or from the cache.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from loopguard.errors import LoopguardError, SourceError
+
+if TYPE_CHECKING:
+    from loopguard.case import Case
+    from loopguard.finding import Finding
+    from loopguard.footprint import Folder
+    from loopguard.stamps import Seen
+    from loopguard.static import Project
+
+# Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
+# word is clean, and neither libcst nor the rules need to be loaded for it. Matched on the raw bytes.
+EVENT = re.compile(rb"zero_grad|backward|\.step\b|[Oo]ptim")
+
+# Bytes without this hold no comment that the rules would have to be asked about, unless something is found there.
+DIRECTIVE = re.compile(rb"loopguard:\s*ignore|noqa.*\bLG[0-9]", re.IGNORECASE)
+
+# Bytes without this hold no comment at all that could hide a finding.
+MENTION = re.compile(rb"loopguard|noqa", re.IGNORECASE)
+
+
+class Crash(NamedTuple):
+    """A file on which the engine failed, and how: the name of the exception, its text, and the traceback."""
+
+    path: str
+    kind: str
+    text: str
+    trace: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What checking one file has brought.
+
+    `analysed` says that the engine has seen it, `complete` that it could be parsed or need not be, `remarks` that it
+    holds comments which are worth a look. `files` and `folders` are what else the outcome depends on.
+    """
+
+    findings: list[Finding] = field(default_factory=list)
+    analysed: bool = False
+    complete: bool = True
+    remarks: bool = False
+    crash: Crash | None = None
+    files: Sequence[Seen] = ()
+    folders: Sequence[Folder] = ()
+
+
+NOTHING = Outcome()
+"""The outcome of a file without events and without comments."""
+
+
+def is_dull(data: bytes) -> bool:
+    """Whether there is nothing to check in these bytes, and nothing to say about their comments."""
+    return EVENT.search(data) is None and DIRECTIVE.search(data) is None
+
+
+class Examiner:
+    """Examines one file after the other. `roots` are the folders that imports within the project start from."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = roots
+        self._project: Project | None = None
+
+    def examine(self, data: bytes, path: str, file: Path | None, rules: tuple[Path, ...]) -> Outcome:
+        """Examine text that is shown as `path` and need not be in a file, by our rules and those in folders of `rules`.
+
+        Whatever fails becomes a crash.
+        """
+        if is_dull(data):
+            return NOTHING
+        outcome = Outcome(remarks=DIRECTIVE.search(data) is not None or (bool(rules) and bool(MENTION.search(data))))
+        try:
+            self._examine(data, path, file, rules, outcome)
+        except (KeyboardInterrupt, SystemExit, LoopguardError):
+            raise
+        # A panic of libcst's native parser is no Exception. One bad file must not hide what the others hold.
+        except BaseException as error:
+            import traceback
+
+            trace = "".join(traceback.format_exception(error))
+            outcome.crash = Crash(path, type(error).__name__, str(error), trace)
+            outcome.complete = False
+        return outcome
+
+    def _examine(self, data: bytes, path: str, file: Path | None, rules: tuple[Path, ...], outcome: Outcome) -> None:
+        from loopguard.source import Source
+
+        candidate = EVENT.search(data) is not None
+        try:
+            source = Source.from_bytes(data, path, file)
+        except SourceError as error:
+            outcome.complete = False
+            if candidate:
+                outcome.findings += _judged(iter([_unreadable(path, error)]), rules, outcome)
+            return
+        if outcome.remarks:
+            from loopguard.suppress import Suppressions
+
+            if Suppressions(source).silent:
+                outcome.complete = False
+                return
+        if candidate:
+            from loopguard import static
+
+            outcome.analysed = True
+            if self._project is None:
+                self._project = static.Project(self._roots)
+            outcome.findings += _judged(static.analyse(source, self._project), rules, outcome)
+            if file is not None:
+                outcome.files, outcome.folders = self._project.footprint.of(str(file))
+
+
+def _judged(cases: Iterator[Case], rules: tuple[Path, ...], outcome: Outcome) -> Iterator[Finding]:
+    """What the rules call the cases. A file that cannot be parsed says nothing about which comments are unused."""
+    from loopguard import catalogue
+    from loopguard.lifecycles.source import Mistake
+
+    for case in cases:
+        if case.mistake is Mistake.INVALID_SYNTAX:
+            outcome.complete = False
+        finding = catalogue.load(rules).judge(case)
+        if finding:
+            yield finding
+
+
+def _unreadable(path: str, error: SourceError) -> Case:
+    from loopguard.case import Case
+    from loopguard.events import Event, Kind, Place
+    from loopguard.lifecycles.source import Mistake
+
+    place = Place(path, error.row, error.column, error.row, error.column, error.cell)
+    at = Event(Kind.UNKNOWN, path, place, "")
+    return Case(Mistake.INVALID_SYNTAX, path, at, facts={"reason": error.reason})
+
+
+def unreadable(path: str, error: OSError, rules: tuple[Path, ...]) -> Outcome:
+    """The outcome of a file that cannot be read."""
+    outcome = Outcome(complete=False)
+    case = _unreadable(path, SourceError(f"cannot be read: {error.strerror}"))
+    outcome.findings += _judged(iter([case]), rules, outcome)
+    return outcome
