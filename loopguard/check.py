@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopguard.errors import SourceError
-from loopguard.examine import EVENT, Crash, Examiner, Outcome, is_dull, unreadable
+from loopguard.examine import EVENT, Crash, Examiner, Outcome
 from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
+from loopguard.survey import Survey
 
 if TYPE_CHECKING:
+    from loopguard.cache import Cache
     from loopguard.case import Case
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
@@ -52,6 +54,7 @@ class Checker:
 
     def __init__(self, resolver: Resolver, roots: Sequence[Path] = ()) -> None:
         self._resolver = resolver
+        self._roots = roots
         self._examiner = Examiner(roots)
         self._found: list[Finding] = []
         self._suppressions: dict[str, Suppressions | None] = {}
@@ -69,16 +72,17 @@ class Checker:
 
     def check(self, file: Path) -> None:
         """Check a file (absolute)."""
-        self.take(file, self.examine(file))
+        self.take(file, self._examiner.visit(file, self.rule_folders(file)).outcome)
 
-    def examine(self, file: Path) -> Outcome:
-        """Examine a file (absolute)."""
-        path = shown(file)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            return unreadable(path, error, self.rule_folders(file))
-        return self._examiner.examine(data, path, file, () if is_dull(data) else self.rule_folders(file))
+    def check_all(self, files: Sequence[Path], cache: Cache | None, jobs: int) -> Iterator[Path]:
+        """Check files (absolute), in up to `jobs` processes. They come back, in no order, as they are done."""
+        survey = Survey(self._examiner, self.rule_folders, self._roots, cache, jobs)
+        outcomes: dict[Path, Outcome] = {}
+        for file, outcome in survey.outcomes(files):
+            outcomes[file] = outcome
+            yield file
+        for file in files:
+            self.take(file, outcomes[file])
 
     def check_bytes(self, data: bytes, path: str, file: Path | None = None) -> None:
         """Check text that is shown as `path` and need not be what is in that file. Whatever fails becomes a crash."""

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from loopguard.errors import LoopguardError, SourceError
+from loopguard.paths import shown
+from loopguard.stamps import Seen, digest, stamp
 
 if TYPE_CHECKING:
     from loopguard.case import Case
     from loopguard.finding import Finding
     from loopguard.footprint import Folder
-    from loopguard.stamps import Seen
     from loopguard.static import Project
 
 # Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
@@ -58,6 +59,16 @@ class Outcome:
     folders: Sequence[Folder] = ()
 
 
+class Visit(NamedTuple):
+    """A file as it was read, and what examining it has brought."""
+
+    seen: Seen
+    outcome: Outcome
+
+
+_MUCH = 3_000_000
+"""How many characters of other files are kept parsed at most, about."""
+
 NOTHING = Outcome()
 """The outcome of a file without events and without comments."""
 
@@ -73,6 +84,25 @@ class Examiner:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
         self._project: Project | None = None
+
+    def glance(self, file: Path) -> Visit | None:
+        """Read a file (absolute), and be done with it if there is nothing to examine."""
+        before = stamp(str(file))
+        try:
+            data = file.read_bytes()
+        except OSError:
+            return None
+        return Visit(Seen(str(file), before, digest(data)), NOTHING) if is_dull(data) else None
+
+    def visit(self, file: Path, rules: tuple[Path, ...]) -> Visit:
+        """Read and examine a file (absolute)."""
+        before = stamp(str(file))
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            return Visit(Seen(str(file), "", ""), _refused(shown(file), error, rules))
+        outcome = NOTHING if is_dull(data) else self.examine(data, shown(file), file, rules)
+        return Visit(Seen(str(file), before, digest(data)), outcome)
 
     def examine(self, data: bytes, path: str, file: Path | None, rules: tuple[Path, ...]) -> Outcome:
         """Examine text that is shown as `path` and need not be in a file, by our rules and those in folders of `rules`.
@@ -116,7 +146,7 @@ class Examiner:
             from loopguard import static
 
             outcome.analysed = True
-            if self._project is None:
+            if self._project is None or self._project.size > _MUCH:
                 self._project = static.Project(self._roots)
             outcome.findings += _judged(static.analyse(source, self._project), rules, outcome)
             if file is not None:
@@ -146,8 +176,7 @@ def _unreadable(path: str, error: SourceError) -> Case:
     return Case(Mistake.INVALID_SYNTAX, path, at, facts={"reason": error.reason})
 
 
-def unreadable(path: str, error: OSError, rules: tuple[Path, ...]) -> Outcome:
-    """The outcome of a file that cannot be read."""
+def _refused(path: str, error: OSError, rules: tuple[Path, ...]) -> Outcome:
     outcome = Outcome(complete=False)
     case = _unreadable(path, SourceError(f"cannot be read: {error.strerror}"))
     outcome.findings += _judged(iter([case]), rules, outcome)

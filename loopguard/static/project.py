@@ -29,12 +29,14 @@ class Project:
     """Finds and parses modules of the project, once each.
 
     `roots` are the folders that hold top-level packages and modules. A file that holds no word of any event is not
-    parsed: whatever it defines is `Inert`.
+    parsed: whatever it defines is `Inert`. `size` is the number of characters that were parsed so far, `footprint` what
+    was asked on behalf of whom.
     """
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         self._roots = [*roots, *(root / "src" for root in roots)]
         self.footprint = Footprint()
+        self.size = 0
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}
         self._data: dict[Path, bytes | None] = {}
@@ -155,6 +157,7 @@ class Project:
 
     def _open(self, path: Path) -> Value | None:
         source = self._source(path)
+        self.size += len(source.text) if source is not None else 0
         try:
             return FileValue(File(source, self, Tree(source.text))) if source is not None else None
         except TextError:

@@ -1,0 +1,91 @@
+"""All files of a run: what the cache knows is taken from it; the rest is examined, by many processes if it is much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from loopguard.examine import Examiner, Outcome, Visit
+
+if TYPE_CHECKING:
+    from loopguard.cache import Cache
+
+_WORTHWHILE = 250_000
+"""From how many bytes that need an analysis on other processes pay for their start."""
+
+_Rules = tuple[Path, ...]
+
+
+class Survey:
+    """Examines the files of a run. `rules` gives the folders of the user's own rules for a file."""
+
+    def __init__(
+        self, examiner: Examiner, rules: Callable[[Path], _Rules], roots: Sequence[Path], cache: Cache | None, jobs: int
+    ) -> None:
+        self._examiner = examiner
+        self._rules = rules
+        self._roots = roots
+        self._cache = cache
+        self._jobs = jobs
+
+    def outcomes(self, files: Sequence[Path]) -> Iterator[tuple[Path, Outcome]]:
+        """The outcome for each file, in no order."""
+        keys: dict[_Rules, str] = {}
+        unknown: list[tuple[Path, _Rules]] = []
+        for file in files:
+            rules = self._rules(file)
+            if self._cache is not None and rules not in keys:
+                keys[rules] = _key(rules)
+            known = self._cache.find(str(file), keys[rules]) if self._cache is not None else None
+            if known is not None:
+                yield file, known
+            else:
+                unknown.append((file, rules))
+        rules_of = dict(unknown)
+        for visit in self._visits(unknown):
+            file = Path(visit.seen.path)
+            if self._cache is not None:
+                self._cache.store(visit, keys[rules_of[file]])
+            yield file, visit.outcome
+        if self._cache is not None:
+            self._cache.save()
+
+    def _visits(self, tasks: Sequence[tuple[Path, _Rules]]) -> Iterator[Visit]:
+        """Visit files: at once those with nothing to analyse, and the others when it is known how much they are."""
+        waiting: list[tuple[Path, _Rules]] = []
+        size = 0
+        for at, (file, rules) in enumerate(tasks):
+            visit = self._examiner.glance(file)
+            if visit is not None:
+                yield visit
+                continue
+            waiting.append((file, rules))
+            size += _size(file)
+            if self._jobs > 1 and size > _WORTHWHILE and len(waiting) > 1:
+                from loopguard.pool import visit_all
+
+                yield from visit_all([*waiting, *tasks[at + 1 :]], self._roots, self._jobs)
+                return
+        for file, rules in waiting:
+            yield self._examiner.visit(file, rules)
+
+
+def processors() -> int:
+    """How many processes this one may keep busy."""
+    affinity: Callable[[int], set[int]] | None = getattr(os, "sched_getaffinity", None)
+    return min(len(affinity(0)) if affinity is not None else os.cpu_count() or 1, 16)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _key(rules: _Rules) -> str:
+    from loopguard.cache import rules_key
+
+    return rules_key(rules)
