@@ -21,6 +21,7 @@ from zlib import crc32
 
 from loopguard import __version__
 from loopguard.examine import Outcome, Visit
+from loopguard.footprint import Trace
 from loopguard.index import UNIT, Index, Record, Writer
 from loopguard.stamps import digest_of, stamp
 
@@ -43,6 +44,9 @@ class Cache:
         self._absent: dict[int, bool] = {}
         self._fresh: dict[str, str] = {}
         self._new: dict[str, tuple[Visit, str]] = {}
+        self._sound: set[str] = set()
+        self._unsound: set[str] = set()
+        self._traces: list[Trace] = []
         self._changed = False
 
     def _load(self) -> str:
@@ -61,11 +65,22 @@ class Cache:
         record = Record(line)
         if not record.state or record.rules != rules:
             return None
-        if not all(self._is_same(self._index.paths[int(at)]) for at in record.files):
-            return None
-        if not all(self._is_absent(int(at)) for at in record.folders):
-            return None
-        return record.outcome()
+        return record.outcome() if self._is_sound(file) else None
+
+    def _is_sound(self, file: str) -> bool:
+        """Whether neither a file nor any that it leads to has changed, and what they missed is missing still."""
+        reached, todo = {file}, [file]
+        while todo:
+            path = todo.pop()
+            record = Record(self._index.records[path])
+            if path in self._unsound or not self._is_same(path) or not all(map(self._is_absent, record.folders)):
+                self._unsound.add(file)
+                return False
+            fresh = {self._index.paths[number] for number in record.files} - reached - self._sound
+            reached |= fresh
+            todo += fresh
+        self._sound |= reached
+        return True
 
     def _is_same(self, path: str) -> bool:
         """Whether a file still holds what it did."""
@@ -101,11 +116,16 @@ class Cache:
         """Remember what examining a file has brought."""
         self._new[visit.seen.path] = (visit, rules)
 
+    def learn(self, trace: Trace) -> None:
+        """Remember what results depend on."""
+        self._traces.append(trace)
+
     def save(self) -> None:
         """Write the index, if anything is new. Where nothing can be written, nothing is."""
         if not (self._new or self._changed):
             return
-        body = "\n".join(Writer(self._index, self._same, self._absent, self._fresh).lines(self._new.values()))
+        writer = Writer(self._index, self._same, self._absent, self._fresh)
+        body = "\n".join(writer.lines(self._new.values(), self._traces))
         try:
             _prepare(self._folder)
             new = self._folder / f"{self._file.name}.{os.getpid()}"
@@ -122,9 +142,8 @@ def way(roots: Sequence[Path]) -> str:
     code = [*_code(package), *_code(package.parent / "rules")]
     libcst = find_spec("libcst")
     library = stamp(libcst.origin) if libcst is not None and libcst.origin is not None else ""
-    return repr(
-        (__version__, sys.version, library, os.getcwd(), [str(root) for root in roots], crc32(repr(code).encode()))
-    )  # noqa: PTH109
+    here = str(Path.cwd())
+    return repr((__version__, sys.version, library, crc32(repr(code).encode()), here, [str(root) for root in roots]))
 
 
 def _code(folder: Path) -> Iterator[tuple[str, int, int]]:

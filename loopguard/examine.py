@@ -19,7 +19,7 @@ from loopguard.stamps import Seen, digest, stamp
 if TYPE_CHECKING:
     from loopguard.case import Case
     from loopguard.finding import Finding
-    from loopguard.footprint import Folder
+    from loopguard.footprint import Footprint, Trace
     from loopguard.static import Project
 
 # Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
@@ -47,7 +47,7 @@ class Outcome:
     """What checking one file has brought.
 
     `analysed` says that the engine has seen it, `complete` that it could be parsed or need not be, `remarks` that it
-    holds comments which are worth a look. `files` and `folders` are what else the outcome depends on.
+    holds comments which are worth a look.
     """
 
     findings: list[Finding] = field(default_factory=list)
@@ -55,8 +55,6 @@ class Outcome:
     complete: bool = True
     remarks: bool = False
     crash: Crash | None = None
-    files: Sequence[Seen] = ()
-    folders: Sequence[Folder] = ()
 
 
 class Visit(NamedTuple):
@@ -84,6 +82,11 @@ class Examiner:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = roots
         self._project: Project | None = None
+        self._footprint: Footprint | None = None
+
+    def news(self) -> Trace | None:
+        """What results depend on, as far as it was found out since the last time."""
+        return self._footprint.news() if self._footprint is not None else None
 
     def glance(self, file: Path) -> Visit | None:
         """Read a file (absolute), and be done with it if there is nothing to examine."""
@@ -147,10 +150,9 @@ class Examiner:
 
             outcome.analysed = True
             if self._project is None or self._project.size > _MUCH:
-                self._project = static.Project(self._roots)
+                self._project = static.Project(self._roots, self._footprint)
+                self._footprint = self._project.footprint
             outcome.findings += _judged(static.analyse(source, self._project), rules, outcome)
-            if file is not None:
-                outcome.files, outcome.folders = self._project.footprint.of(str(file))
 
 
 def _judged(cases: Iterator[Case], rules: tuple[Path, ...], outcome: Outcome) -> Iterator[Finding]:

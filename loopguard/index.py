@@ -1,14 +1,15 @@
 """The text of an index of the cache: lines about files and about directories, which refer to each other by number.
 
-A line about a file: path, stamp, digest, and if it was checked, flags, the key of the user's rules, the numbers of the
-files and of the directories that the result depends on, and the findings as JSON (nothing if there are none). A line
-about a directory starts with a tab: path, stamp, and the names that were missing in it.
+A line about a file: path, stamp, digest, flags and the key of the user's rules (if it was checked), the numbers of the
+files that it leads to and of the directories in which some were missing, and the findings as JSON, if there are any. A
+line about a directory starts with a tab: path, stamp, and the names that were missing in it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from loopguard.examine import NOTHING, Outcome, Visit
@@ -17,8 +18,12 @@ from loopguard.stamps import Seen, stamp
 if TYPE_CHECKING:
     from loopguard.events import Place
     from loopguard.finding import Finding
+    from loopguard.footprint import Trace
 
 UNIT = "\x1f"
+
+_BREAKS = re.compile(r"[\t\n\r\x1f]")
+"""What would break a line of the index, were it part of a path."""
 
 _FLAGS = {"a": "analysed", "c": "complete", "r": "remarks"}
 
@@ -69,115 +74,136 @@ class Writer:
     def __init__(
         self, old: Index, same: Mapping[str, bool], absent: Mapping[int, bool], fresh: Mapping[str, str]
     ) -> None:
-        self._old = old
+        self._old = {path: Record(line) for path, line in old.records.items()}
+        self._index = old
         self._same = same
         self._absent = absent
         self._fresh = fresh
         self._files: dict[str, Seen] = {}
-        self._torn: set[str] = set()
+        self._targets: dict[str, set[str]] = {}
+        self._folders: dict[str, set[str]] = {}
         self._marks: dict[str, str] = {}
         self._names: dict[str, set[str]] = {}
+        self._torn: set[str] = set()
+        self._results: dict[str, tuple[str, str, str]] = {}
 
-    def lines(self, new: Iterable[tuple[Visit, str]]) -> Iterator[str]:
+    def lines(self, new: Iterable[tuple[Visit, str]], traces: Iterable[Trace]) -> Iterator[str]:
         """The lines of the new index. `new` are visits, each with the key of the user's rules."""
-        new = [(visit, rules) for visit, rules in new if _is_worth(visit)]
-        for (seen, outcome), _ in new:
-            for one in (seen, *outcome.files):
-                self._see(one)
-            for folder in outcome.folders:
-                self._miss(folder.path, folder.stamp, folder.names)
-        results = [(visit.seen.path, _result(visit.outcome, rules), *_needs(visit)) for visit, rules in new]
-        done = {path for path, *_ in results}
-        results += [result for result in self._kept() if result[0] not in done]
-        self._look_again()
-        yield from self._written(
-            [
-                result
-                for result in results
-                if self._torn.isdisjoint((result[0], *result[2])) and all(self._marks.get(at, "") for at in result[3])
-            ]
-        )
+        for trace in traces:
+            self._learn(trace)
+        for (seen, outcome), rules in new:
+            if outcome.crash is None and seen.digest:
+                self._see(seen)
+                self._results[seen.path] = (_flags(outcome), rules, _text(outcome.findings))
+        changed = self._take_over()
+        gone = self._look_again()
+        doubtful = self._leading_to(self._torn | gone)
+        outdated = self._leading_to(changed)
+        kept = {path: result for path, result in self._results.items() if path not in doubtful}
+        for path, record in self._old.items():
+            if record.state and path not in kept and path not in outdated | doubtful and path in self._files:
+                kept[path] = record.state, record.rules, record.findings
+        yield from self._written(kept)
+
+    def _learn(self, trace: Trace) -> None:
+        for seen in trace.files:
+            self._see(seen)
+        for importer, target in trace.targets:
+            self._targets.setdefault(importer, set()).add(target)
+        for folder, mark in trace.stamps.items():
+            self._mark(folder, mark)
+        for importer, folder, name in trace.missing:
+            self._folders.setdefault(importer, set()).add(folder)
+            self._names.setdefault(folder, set()).add(name)
 
     def _see(self, seen: Seen) -> None:
         other = self._files.setdefault(seen.path, seen)
-        if other.digest != seen.digest:
+        if other.digest != seen.digest or _BREAKS.search(seen.path):
             self._torn.add(seen.path)  # it has changed while we were reading
         elif not other.stamp:
             self._files[seen.path] = seen
 
-    def _miss(self, folder: str, mark: str, names: Iterable[str]) -> None:
+    def _mark(self, folder: str, mark: str) -> None:
         if self._marks.setdefault(folder, mark) != mark:
             self._marks[folder] = ""
-        self._names.setdefault(folder, set()).update(names)
 
-    def _kept(self) -> Iterator[tuple[str, str, list[str], list[str]]]:
-        """The results of the old index that are still true: no file is known to differ from what they depend on."""
-        digests = {path: line.split("\t", 3)[2] for path, line in self._old.records.items()}
-        for path, line in self._old.records.items():
-            record = Record(line)
-            files = [self._old.paths[number] for number in record.files]
-            if not record.state or not all(self._stands(one, digests[one]) for one in (path, *files)):
-                continue
-            if not all(self._absent.get(number, True) for number in record.folders):
-                continue
-            for one in (path, *files):
-                old = self._old.records[one].split("\t", 3)[1]
-                self._files.setdefault(one, Seen(one, self._fresh.get(one, old), digests[one]))
-            folders = [self._old.folders[number] for number in record.folders]
-            for place, mark, names in folders:
-                self._miss(place, mark, names.split(UNIT))
-            result = "\t".join((record.state, record.rules)), record.findings
-            yield path, "\0".join(result), files, [place for place, _, _ in folders]
+    def _take_over(self) -> set[str]:
+        """Take over what the old index says of files that have not changed. Returns those that have."""
+        changed: set[str] = set()
+        for path, record in self._old.items():
+            stands = self._same.get(path)
+            if path in self._files:
+                stands = self._files[path].digest == record.digest
+            elif stands is None:
+                stands = os.path.exists(path)  # noqa: PTH110
+            if not stands or not all(self._absent.get(number, True) for number in record.folders):
+                changed.add(path)
+            if stands:
+                mark = self._fresh.get(path, record.stamp)
+                self._files.setdefault(path, Seen(path, mark, record.digest))
+                self._targets.setdefault(path, set()).update(self._index.paths[number] for number in record.files)
+                for folder, folder_mark, names in (self._index.folders[number] for number in record.folders):
+                    self._mark(folder, folder_mark)
+                    self._folders.setdefault(path, set()).add(folder)
+                    self._names.setdefault(folder, set()).update(names.split(UNIT))
+        return changed
 
-    def _stands(self, path: str, digest: str) -> bool:
-        if path in self._files:
-            return self._files[path].digest == digest
-        known = self._same.get(path)
-        return os.path.exists(path) if known is None else known  # noqa: PTH110
-
-    def _look_again(self) -> None:
-        """Stamp the directories that have none, if nothing that was missing there has come."""
+    def _look_again(self) -> set[str]:
+        """Stamp the directories that have no stamp. Returns the files that miss something there which has come."""
+        come: set[str] = set()
         for folder, mark in self._marks.items():
             if not mark:
-                now = stamp(folder) or "0"
-                missing = not any(os.path.exists(os.path.join(folder, name)) for name in self._names[folder])  # noqa: PTH110, PTH118
-                self._marks[folder] = now if missing else ""
+                self._marks[folder] = stamp(folder) or "0"
+                names = self._names.get(folder, set())
+                there = {name for name in names if _BREAKS.search(name) or os.path.exists(f"{folder}{os.sep}{name}")}  # noqa: PTH110
+                self._names[folder] = names - there
+                if there:
+                    come.add(folder)
+        return {path for path, folders in self._folders.items() if not folders.isdisjoint(come)}
 
-    def _written(self, results: list[tuple[str, str, list[str], list[str]]]) -> Iterator[str]:
-        numbers: dict[str, int] = {}
-        places: dict[str, int] = {}
-        for path, _, files, folders in results:
-            for one in (path, *files):
-                numbers.setdefault(one, len(numbers))
-            for place in folders:
-                places.setdefault(place, len(places))
-        lines = {path: (result, files, folders) for path, result, files, folders in results}
-        for path in numbers:
-            result, files, folders = lines.get(path, ("\t\0", [], []))
-            state, findings = result.split("\0")
-            needs = (" ".join(str(numbers[one]) for one in files), " ".join(str(places[one]) for one in folders))
-            yield "\t".join((path, self._files[path].stamp, self._files[path].digest, state, *needs, findings))
-        for place in places:
-            yield "\t".join(("", place, self._marks[place], UNIT.join(sorted(self._names[place]))))
+    def _leading_to(self, files: set[str]) -> set[str]:
+        """Some files, and all that lead to them."""
+        importers: dict[str, list[str]] = {}
+        for importer, targets in self._targets.items():
+            for target in targets:
+                importers.setdefault(target, []).append(importer)
+        found, todo = set(files), list(files)
+        while todo:
+            fresh = set(importers.get(todo.pop(), ())) - found
+            found |= fresh
+            todo += fresh
+        return found
+
+    def _written(self, results: Mapping[str, tuple[str, str, str]]) -> Iterator[str]:
+        """The lines of the files that were checked, and of those that they lead to."""
+        order = dict.fromkeys(results)
+        todo = list(results)
+        while todo:
+            fresh = [one for one in self._targets.get(todo.pop(), ()) if one not in order and one in self._files]
+            order.update(dict.fromkeys(fresh))
+            todo += fresh
+        numbers = {path: str(number) for number, path in enumerate(order)}
+        places: dict[str, str] = {}
+        for path in order:
+            for folder in self._folders.get(path, ()):
+                places.setdefault(folder, str(len(places)))
+        for path in order:
+            state, rules, findings = results.get(path, ("", "", ""))
+            targets = " ".join(numbers[one] for one in self._targets.get(path, ()) if one in numbers)
+            folders = " ".join(places[one] for one in self._folders.get(path, ()))
+            seen = self._files[path]
+            yield "\t".join((path, seen.stamp, seen.digest, state, rules, targets, folders, findings))
+        for folder in places:
+            yield "\t".join(("", folder, self._marks[folder], UNIT.join(sorted(self._names[folder]))))
 
 
-def _is_worth(visit: Visit) -> bool:
-    """Whether a result can be kept: nothing has failed, and no path would break a line."""
-    seen, outcome = visit
-    paths = [*(one.path for one in (seen, *outcome.files)), *(name for one in outcome.folders for name in one.names)]
-    return outcome.crash is None and bool(seen.digest) and not any(set(path) & set("\t\n\0\x1f") for path in paths)
+def _flags(outcome: Outcome) -> str:
+    return "".join(letter for letter, name in _FLAGS.items() if getattr(outcome, name)) or "-"
 
 
-def _needs(visit: Visit) -> tuple[list[str], list[str]]:
-    return [seen.path for seen in visit.outcome.files], [folder.path for folder in visit.outcome.folders]
-
-
-def _result(outcome: Outcome, rules: str) -> str:
-    state = "".join(letter for letter, name in _FLAGS.items() if getattr(outcome, name))
-    return f"{state or '-'}\t{rules}\0{_text(outcome.findings) if outcome.findings else ''}"
-
-
-def _text(findings: Iterable[Finding]) -> str:
+def _text(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
     import json
 
     return json.dumps([_plain(finding) for finding in findings], separators=(",", ":"))

@@ -20,6 +20,7 @@ from typing import Any
 
 from loopguard.errors import LoopguardError
 from loopguard.examine import Crash, Examiner, Outcome, Visit
+from loopguard.footprint import Trace
 from loopguard.paths import shown
 from loopguard.stamps import Seen
 
@@ -29,7 +30,11 @@ Task = tuple[Path, tuple[Path, ...]]
 _AT_A_TIME = 16
 
 
-def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int) -> Iterator[Visit]:
+Answer = tuple[list[Visit], Trace | None]
+"""Some of the files, and what was found out about what their outcomes depend on."""
+
+
+def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int) -> Iterator[Answer]:
     """Examine files in up to `jobs` processes, in no order. Raises what a rule's folder raises."""
     pool = _Pool(tasks, roots)
     try:
@@ -49,7 +54,7 @@ class _Pool:
         self._busy: dict[connection.Connection, list[Task]] = {}
         self._last: dict[connection.Connection, int] = {}
 
-    def run(self, jobs: int) -> Iterator[Visit]:
+    def run(self, jobs: int) -> Iterator[Answer]:
         for _ in range(min(jobs, len(self._waiting))):
             self._start()
         while self._busy:
@@ -75,19 +80,19 @@ class _Pool:
             self._busy[to] = chunk
             to.send(chunk)
 
-    def _receive(self, ready: connection.Connection) -> Iterator[Visit]:
+    def _receive(self, ready: connection.Connection) -> Iterator[Answer]:
         chunk = self._busy.pop(ready)
         try:
-            answer: list[Visit] | LoopguardError = ready.recv()
+            answer: Answer | LoopguardError = ready.recv()
         except (EOFError, OSError):
             yield from self._bury(ready, chunk)
             return
         if isinstance(answer, LoopguardError):
             raise answer
-        yield from answer
         self._give(ready)
+        yield answer
 
-    def _bury(self, lost: connection.Connection, chunk: list[Task]) -> Iterator[Visit]:
+    def _bury(self, lost: connection.Connection, chunk: list[Task]) -> Iterator[Answer]:
         """A process has died: have its files examined one by one, to see which of them it was."""
         worker = self._workers.pop(lost)
         worker.join()
@@ -96,7 +101,7 @@ class _Pool:
         else:
             path = shown(chunk[0][0])
             crash = Crash(path, "WorkerDied", f"its process ended with {worker.exitcode}", "")
-            yield Visit(Seen(str(chunk[0][0]), "", ""), Outcome(complete=False, crash=crash))
+            yield [Visit(Seen(str(chunk[0][0]), "", ""), Outcome(complete=False, crash=crash))], None
         if self._waiting:
             self._start()
 
@@ -118,7 +123,7 @@ def _work(pipe: connection.Connection, roots: Sequence[str]) -> None:
         while True:
             answer: Any
             try:
-                answer = [examiner.visit(file, rules) for file, rules in pipe.recv()]
+                answer = [examiner.visit(file, rules) for file, rules in pipe.recv()], examiner.news()
             except LoopguardError as error:
                 answer = error
             pipe.send(answer)

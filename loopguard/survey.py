@@ -11,6 +11,7 @@ from loopguard.examine import Examiner, Outcome, Visit
 
 if TYPE_CHECKING:
     from loopguard.cache import Cache
+    from loopguard.footprint import Trace
 
 _WORTHWHILE = 250_000
 """From how many bytes that need an analysis on other processes pay for their start."""
@@ -66,10 +67,17 @@ class Survey:
             if self._jobs > 1 and size > _WORTHWHILE and len(waiting) > 1:
                 from loopguard.pool import visit_all
 
-                yield from visit_all([*waiting, *tasks[at + 1 :]], self._roots, self._jobs)
+                for visits, trace in visit_all([*waiting, *tasks[at + 1 :]], self._roots, self._jobs):
+                    self._learn(trace)
+                    yield from visits
                 return
         for file, rules in waiting:
             yield self._examiner.visit(file, rules)
+        self._learn(self._examiner.news())
+
+    def _learn(self, trace: Trace | None) -> None:
+        if self._cache is not None and trace is not None:
+            self._cache.learn(trace)
 
 
 def processors() -> int:

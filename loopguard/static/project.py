@@ -33,9 +33,9 @@ class Project:
     was asked on behalf of whom.
     """
 
-    def __init__(self, roots: Sequence[Path] = ()) -> None:
+    def __init__(self, roots: Sequence[Path] = (), footprint: Footprint | None = None) -> None:
         self._roots = [*roots, *(root / "src" for root in roots)]
-        self.footprint = Footprint()
+        self.footprint = footprint or Footprint()
         self.size = 0
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}

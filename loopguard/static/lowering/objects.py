@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from functools import lru_cache
 
 import libcst as cst
 
@@ -210,7 +209,6 @@ def is_generator(file: File, node: cst.FunctionDef) -> bool:
     return "yield" in file.tree.source(node) and _yields(node)
 
 
-@lru_cache(maxsize=1 << 12)
 def _yields(node: cst.FunctionDef) -> bool:
     todo: list[cst.CSTNode] = [node.body]
     while todo:
