@@ -30,17 +30,14 @@ class Footprint:
     """Who has asked for what, in all files that were followed so far."""
 
     def __init__(self) -> None:
-        self._known: set[object] = set()
+        self._known: set[Seen] = set()
+        self._there: dict[Path, bool] = {}
         self._places: dict[Path, tuple[str, str]] = {}
         self._stamps: dict[str, str] = {}
         self._trace = Trace([], [], [], {})
 
     def asked(self, importer: str, target: Path | None, missing: Sequence[Path]) -> None:
         """Take down that `importer` was looked into and leads to `target`, and what was missing on the way."""
-        key = (importer, target, tuple(missing))
-        if key in self._known:
-            return
-        self._known.add(key)
         source = os.path.abspath(importer)  # noqa: PTH100 -- links are not to be followed
         if target is not None:
             self._trace.targets.append((source, str(target)))
@@ -50,15 +47,20 @@ class Footprint:
             self._trace.missing.append((source, folder, name))
 
     def _miss(self, path: Path) -> tuple[str, str]:
-        """The closest directory above a path that is there, which would have to change for the path to be there."""
+        """The closest directory above a path that is there, and what is missing in it on the way to the path."""
         folder = path.parent
-        while not folder.is_dir() and folder.parent != folder:
+        while not self._is_there(folder) and folder.parent != folder:
             folder = folder.parent
         place = os.path.abspath(folder)  # noqa: PTH100
         if place not in self._stamps:
             self._stamps[place] = stamp(place)
-        self._places[path] = place, str(path.relative_to(folder))
+        self._places[path] = place, path.relative_to(folder).parts[0]
         return self._places[path]
+
+    def _is_there(self, folder: Path) -> bool:
+        if folder not in self._there:
+            self._there[folder] = folder.is_dir()
+        return self._there[folder]
 
     def read(self, path: Path) -> bytes:
         """The content of a file, nothing if it cannot be read."""

@@ -117,7 +117,7 @@ class _Pool:
 def _work(pipe: connection.Connection, roots: Sequence[str]) -> None:
     """What a process does: examine what comes, until nothing does."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 10, 4)
     examiner = Examiner([Path(root) for root in roots])
     try:
         while True:

@@ -125,6 +125,8 @@ def _stands_alone(function: _Function, lines: Sequence[str]) -> bool:
 
 def _body(function: _Function, lines: Sequence[str]) -> tuple[int, int]:
     """The first and last row of a body, with comments behind its last statement that are indented as a part of it."""
+    first = _first_row(function.body[0])
+    indent = lines[first - 1][: function.body[0].col_offset]
     end = row = function.body[-1].end_lineno or 0
     while row < len(lines):
         line = lines[row]
@@ -132,9 +134,9 @@ def _body(function: _Function, lines: Sequence[str]) -> tuple[int, int]:
         if stripped and not stripped.startswith("#"):
             break
         row += 1
-        if stripped and len(line) - len(stripped) > function.col_offset:
+        if stripped and line.startswith(indent):
             end = row
-    return _first_row(function.body[0]), end
+    return first, end
 
 
 def _is_concrete(function: _Function) -> bool:

@@ -39,6 +39,7 @@ class Project:
         self.size = 0
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}
+        self._asked: set[tuple[str, tuple[str, int, str]]] = set()
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
         self._names: dict[Path, Names | None] = {}
@@ -62,7 +63,9 @@ class Project:
         if key not in self._places:
             self._places[key] = self._search(module, level, folder)
         path, missing = self._places[key]
-        self.footprint.asked(importer, path, missing)
+        if (importer, key) not in self._asked:
+            self._asked.add((importer, key))
+            self.footprint.asked(importer, path, missing)
         return path
 
     def _search(self, module: str, level: int, folder: Path) -> tuple[Path | None, Sequence[Path]]:
