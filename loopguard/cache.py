@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
+from importlib.machinery import PathFinder
 from pathlib import Path
 from time import time
 from zlib import crc32
@@ -140,7 +140,7 @@ def way(roots: Sequence[Path]) -> str:
     """What, besides files of the project, decides what checking brings: roots, and code that is not the project's."""
     package = Path(__file__).parent
     code = [*_code(package), *_code(package.parent / "rules")]
-    libcst = find_spec("libcst")
+    libcst = PathFinder.find_spec("libcst")
     library = stamp(libcst.origin) if libcst is not None and libcst.origin is not None else ""
     here = str(Path.cwd())
     return repr((__version__, sys.version, library, crc32(repr(code).encode()), here, [str(root) for root in roots]))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopguard.errors import SourceError
-from loopguard.examine import EVENT, Crash, Examiner, Outcome
+from loopguard.examine import EVENT, NOTHING, Crash, Examiner, Outcome
 from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
 from loopguard.survey import Survey
@@ -98,6 +98,9 @@ class Checker:
 
     def take(self, file: Path, outcome: Outcome) -> None:
         """Take what examining a file (absolute) has brought."""
+        if outcome is NOTHING:
+            self._report.files += 1  # most files
+            return
         self._take(shown(file), self._resolver.settings(file.parent), outcome)
 
     def rule_folders(self, file: Path) -> tuple[Path, ...]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,19 +41,29 @@ class Crash(NamedTuple):
     trace: str
 
 
-@dataclass(slots=True)
 class Outcome:
-    """What checking one file has brought.
+    """What checking one file has brought. No dataclass: most runs need no other, and what makes them is slow to load.
 
     `analysed` says that the engine has seen it, `complete` that it could be parsed or need not be, `remarks` that it
     holds comments which are worth a look.
     """
 
-    findings: list[Finding] = field(default_factory=list)
-    analysed: bool = False
-    complete: bool = True
-    remarks: bool = False
-    crash: Crash | None = None
+    __slots__ = ("analysed", "complete", "crash", "findings", "remarks")
+
+    def __init__(
+        self,
+        findings: Sequence[Finding] = (),
+        *,
+        analysed: bool = False,
+        complete: bool = True,
+        remarks: bool = False,
+        crash: Crash | None = None,
+    ) -> None:
+        self.findings = list(findings)
+        self.analysed = analysed
+        self.complete = complete
+        self.remarks = remarks
+        self.crash = crash
 
 
 class Visit(NamedTuple):

@@ -43,8 +43,10 @@ class Record:
         """What checking the file has brought."""
         if self.state == "c":
             return NOTHING
-        flags = {name: letter in self.state for letter, name in _FLAGS.items()}
-        return Outcome(_findings(self.findings) if self.findings else [], **flags)  # type: ignore[arg-type]
+        outcome = Outcome(_findings(self.findings) if self.findings else ())
+        for letter, name in _FLAGS.items():
+            setattr(outcome, name, letter in self.state)
+        return outcome
 
 
 class Index:
