@@ -73,7 +73,7 @@ class Visit(NamedTuple):
     outcome: Outcome
 
 
-_MUCH = 3_000_000
+_MUCH = 1_500_000
 """How many characters of other files are kept parsed at most, about."""
 
 NOTHING = Outcome()

@@ -21,6 +21,7 @@ _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
 _relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
 _names: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
+_words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 
 
@@ -29,7 +30,7 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
     known = _relevant.setdefault(file, {})
     if node not in known:
         text = file.tree.source(node)
-        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(_WORD.findall(text))
+        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(_words_of(file, node))
     return known[node]
 
 
@@ -38,7 +39,7 @@ def is_root(file: File, node: cst.CSTNode) -> bool:
     text = file.tree.source(node)
     if _STRICT.search(text) is not None:
         return True
-    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_WORD.findall(text))
+    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_words_of(file, node))
 
 
 def holds_events(file: File, node: cst.CSTNode) -> bool:
@@ -49,6 +50,14 @@ def holds_events(file: File, node: cst.CSTNode) -> bool:
 def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
     """The names that a function declares global, and so may set."""
     return [name for line in _GLOBAL.findall(file.tree.source(node)) for name in _WORD.findall(line)]
+
+
+def _words_of(file: File, node: cst.CSTNode) -> set[str]:
+    """The words in the text of a definition."""
+    known = _words.setdefault(file, {})
+    if node not in known:
+        known[node] = set(_WORD.findall(file.tree.source(node)))
+    return known[node]
 
 
 def _calling_names(file: File) -> set[str]:
@@ -99,5 +108,5 @@ def _collect(
         text = file.tree.source(node)
         if events.search(text) is not None:
             names.add(called)
-        words.setdefault(called, set()).update(_WORD.findall(text))
+        words.setdefault(called, set()).update(_words_of(file, node))
         words[called].discard(called)
