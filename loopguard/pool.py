@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing import connection, get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -65,7 +66,8 @@ class _Pool:
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
         worker = self._context.Process(target=_work, args=(theirs, [str(root) for root in self._roots]), daemon=True)
-        worker.start()
+        with _undisturbed():
+            worker.start()
         theirs.close()
         self._workers[ours] = worker
         self._give(ours)
@@ -112,6 +114,19 @@ class _Pool:
             worker.terminate()
         for worker in self._workers.values():
             worker.join()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Have Ctrl-C wait: a process that starts here inherits that, and is never interrupted before it can ignore it."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def _work(pipe: connection.Connection, roots: Sequence[str]) -> None:

@@ -83,9 +83,9 @@ def test_interrupting_ends_everything_at_once_without_a_traceback(tree: Path) ->
         command, cwd=tree, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0
     )
     assert run.stdout is not None
-    assert run.stdout.readline() == "busy\n"
+    assert run.stdout.readline().startswith("busy")  # or two of them at once
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does
-    _, errors = run.communicate(timeout=30)
+    _, errors = run.communicate(timeout=60)
     assert (run.returncode, errors.strip()) == (130, "")
     with pytest.raises(ProcessLookupError):
         os.killpg(run.pid, 0)
