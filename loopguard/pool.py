@@ -49,8 +49,8 @@ class _Pool:
         self._roots = roots
         self._waiting = [list(tasks[at : at + _AT_A_TIME]) for at in range(0, len(tasks), _AT_A_TIME)]
         # Only where there is but one thread, and no library that minds, a copy of the process is a safe start.
-        copies = sys.platform == "linux" and threading.active_count() == 1 and "torch" not in sys.modules
-        self._context: Any = get_context("fork" if copies else "spawn")
+        self._copies = sys.platform == "linux" and threading.active_count() == 1 and "torch" not in sys.modules
+        self._context: Any = get_context("fork" if self._copies else "spawn")
         self._workers: dict[connection.Connection, BaseProcess] = {}
         self._busy: dict[connection.Connection, list[Task]] = {}
         self._last: dict[connection.Connection, int] = {}
@@ -65,11 +65,14 @@ class _Pool:
 
     def _start(self) -> None:
         ours, theirs = self._context.Pipe()
-        worker = self._context.Process(target=_work, args=(theirs, [str(root) for root in self._roots]), daemon=True)
+        # A copy of this process has its ends of all pipes, and would wait for itself once we are gone.
+        copied = [ours, *self._workers] if self._copies else []
+        arguments = (theirs, [str(root) for root in self._roots], copied)
+        worker = self._context.Process(target=_work, args=arguments, daemon=True)
         with _undisturbed():
             worker.start()
+            self._workers[ours] = worker
         theirs.close()
-        self._workers[ours] = worker
         self._give(ours)
 
     def _give(self, to: connection.Connection) -> None:
@@ -129,8 +132,10 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _work(pipe: connection.Connection, roots: Sequence[str]) -> None:
+def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[connection.Connection]) -> None:
     """What a process does: examine what comes, until nothing does."""
+    for other in copied:
+        other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(50_000, 10, 4)
     examiner = Examiner([Path(root) for root in roots])
