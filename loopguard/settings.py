@@ -50,7 +50,7 @@ class Settings:
         """The name of the renderer."""
         return next((x.output_format for x in reversed(self.layers) if x.output_format is not None), "full")
 
-    @property
+    @cached_property
     def rule_folders(self) -> tuple[Path, ...]:
         """The folders of the user's own rules."""
         return tuple(dict.fromkeys(folder for layer in self.layers for folder in layer.extend_rules))

@@ -16,8 +16,9 @@ from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.driven import driving_of
 from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
 from loopguard.static.lowering.relevance import is_root
+from loopguard.static.outline import outline
 from loopguard.static.project import Project
-from loopguard.static.scope import File
+from loopguard.static.scope import File, Names
 from loopguard.static.syntax import TextError, Tree
 from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
@@ -45,7 +46,10 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
     try:
-        yield from _analyse(File(source, project, Tree(source.text)))
+        short = outline(source.text)
+        # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
+        if short is None or is_pytorch(Names(source.path, project, short.bindings)):
+            yield from _analyse(File(source, project, Tree(source.text, short)))
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:
@@ -61,7 +65,7 @@ def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
 
 def _analyse(file: File) -> Iterator[Case]:
     if not is_pytorch(file):
-        return
+        return  # a text that Python does not read may be one that libcst does
     seen: set[tuple[object, object]] = set()
     for ctx in _lowerings(file):
         if ctx.truncated:

@@ -196,7 +196,9 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         if mode:
             return detached(ctx, Const(...), mode)
         return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
-    if isinstance(definition, cst.FunctionDef) and (is_generator(definition) or _is_decorated(ctx, function)):
+    if isinstance(definition, cst.FunctionDef) and (
+        is_generator(function.file, definition) or _is_decorated(ctx, function)
+    ):
         # When its body runs, and what runs around it, is somebody else's choice.
         ctx.generators += 1
         ctx.emit(Kind.UNKNOWN, node, None)

@@ -23,6 +23,7 @@ _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
 _relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
 _names: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
+_words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 
 
@@ -31,9 +32,10 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
     known = _relevant.setdefault(file, {})
     if node not in known:
         text = file.tree.source(node)
-        if isinstance(node, cst.FunctionDef):
-            text += "".join(text_of(item.decorator) for item in node.decorators)
-        known[node] = _names_event(file, text, _EVENTS) or not _relevant_names(file).isdisjoint(_WORD.findall(text))
+        decorators = node.decorators if isinstance(node, cst.FunctionDef) else ()
+        around = "".join(text_of(item.decorator) for item in decorators)
+        words = {*_words_of(file, node), *_WORD.findall(around)}
+        known[node] = _names_event(file, text + around, _EVENTS) or not _relevant_names(file).isdisjoint(words)
     return known[node]
 
 
@@ -42,7 +44,7 @@ def is_root(file: File, node: cst.CSTNode) -> bool:
     text = file.tree.source(node)
     if _names_event(file, text, _STRICT):
         return True
-    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_WORD.findall(text))
+    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_words_of(file, node))
 
 
 def holds_events(file: File, node: cst.CSTNode) -> bool:
@@ -57,6 +59,14 @@ def _names_event(file: File, text: str, events: re.Pattern[str]) -> bool:
 def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
     """The names that a function declares global, and so may set."""
     return [name for line in _GLOBAL.findall(file.tree.source(node)) for name in _WORD.findall(line)]
+
+
+def _words_of(file: File, node: cst.CSTNode) -> set[str]:
+    """The words in the text of a definition."""
+    known = _words.setdefault(file, {})
+    if node not in known:
+        known[node] = set(_WORD.findall(file.tree.source(node)))
+    return known[node]
 
 
 def _calling_names(file: File) -> set[str]:
@@ -107,5 +117,5 @@ def _collect(
         text = file.tree.source(node)
         if _names_event(file, text, events):
             names.add(called)
-        words.setdefault(called, set()).update(_WORD.findall(text))
+        words.setdefault(called, set()).update(_words_of(file, node))
         words[called].discard(called)
