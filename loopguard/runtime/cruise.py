@@ -23,8 +23,9 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.docket import OFTEN
-from loopguard.runtime.hooks import MEANT, Listener
+from loopguard.runtime.hooks import MEANT
 from loopguard.runtime.journal import Act, Journal, Operation, Play
+from loopguard.runtime.listener import Listener
 from loopguard.runtime.progress import Progress
 
 _LONGEST = 2048

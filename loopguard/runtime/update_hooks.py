@@ -18,7 +18,7 @@ from torch.optim import lr_scheduler
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from loopguard.runtime.hooks import Listener
+    from loopguard.runtime.listener import Listener
 
 Watched = Callable[..., Any]
 Tell = Callable[[Callable[["Listener"], object]], None]

@@ -20,7 +20,7 @@ from loopguard.events import Kind
 from loopguard.runtime.clips import Clips
 from loopguard.runtime.courses import Course, Courses
 from loopguard.runtime.docket import Docket
-from loopguard.runtime.hooks import Listener
+from loopguard.runtime.listener import Listener
 from loopguard.runtime.names import optimizers_alive
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.scaling import Scaling

@@ -26,6 +26,7 @@ from loopguard.static.library import (
 )
 from loopguard.static.lowering import constructors, known, modes, recognise, replacement
 from loopguard.static.lowering.arguments import Arguments
+from loopguard.static.lowering.containers import container_method
 from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.lowering.objects import (
     attribute_of,
@@ -57,7 +58,6 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
-    add,
     things_in,
 )
 
@@ -93,7 +93,7 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
     if isinstance(owner, Thing) and (name in owner.attrs or is_declared(owner.cls, name)):
         return call_value(ctx, node, attribute_of(ctx, owner, name), arguments)
     if isinstance(owner, Group | Table):
-        return _container_method(ctx, node, owner, name, arguments)
+        return container_method(ctx, node, owner, name, arguments)
     if isinstance(owner, Thing | Tensor | Params | Gradient | Counter | Const):
         if isinstance(owner, Thing) and name in SAME_METHODS and owner.role is not Role.DATA:
             return owner
@@ -273,33 +273,6 @@ def _super_call(ctx: Context, node: cst.Call, name: str) -> Value:
         event = recognise.method_event(ctx, node, receiver, name, arguments)
         if event is not None:
             return event
-    return Thing("")
-
-
-def _container_method(ctx: Context, node: cst.Call, owner: Group | Table, name: str, arguments: Arguments) -> Value:
-    values = arguments.positional
-    if isinstance(owner, Group):
-        if name == "append" and values:
-            add(owner, [values[0]])
-            if ctx.loops:
-                owner.open = True
-            recognise.appended(ctx, node, owner, values[0])
-            return Const(None)
-        if name == "extend" and values:
-            add(owner, list(values[0].items) if isinstance(values[0], Group) else [values[0]])
-            return Const(None)
-        if name in ("copy",):
-            return owner
-        if name == "pop":
-            return owner.items[-1] if owner.items else Thing("")
-    else:
-        if name in ("values", "items"):
-            return Group(list(owner.items.values()), owner.open)
-        if name == "get" and values and isinstance(values[0], Const):
-            return owner.items.get(str(values[0].value), Thing(""))
-        if name == "update" and values and isinstance(values[0], Table):
-            owner.items.update(values[0].items)
-            return Const(None)
     return Thing("")
 
 
