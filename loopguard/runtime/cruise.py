@@ -25,7 +25,6 @@ from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.docket import OFTEN
 from loopguard.runtime.hooks import MEANT
 from loopguard.runtime.journal import Act, Journal, Operation, Play
-from loopguard.runtime.listener import Listener
 from loopguard.runtime.progress import Progress
 
 _LONGEST = 2048
@@ -45,7 +44,7 @@ _Whence = tuple[int, int, int, tuple[tuple[int, int], ...]]
 _NOWHERE = [0]
 
 
-class Cruise(Listener):
+class Cruise:
     """Listens to the hooks for a bookkeeper. `failed` is called with what has gone wrong, once."""
 
     def __init__(

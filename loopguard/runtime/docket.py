@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
 
-from loopguard.arbitration import arbitrate
 from loopguard.case import Case
 from loopguard.finding import Finding
 from loopguard.runtime.judge import Judge
@@ -57,7 +56,6 @@ class Docket:
         self._questions: dict[Key, _Question] = {}
         self._judged: dict[tuple[Enum, str], bool] = {}
         self._known: dict[tuple[str, object], Record] = {}
-        self._cases: list[Case] = []
 
     def ask(self, key: Key, verdict: Callable[[], Case | None], frame: FrameType) -> bool:
         """Ask a verdict about a mistake, unless this one has been told or dismissed. Whether there is a finding."""
@@ -90,17 +88,14 @@ class Docket:
 
     def file(self, case: Case | None, frame: FrameType | None) -> Record | None:
         """Let the rules name a case, and tell it if it is new. None if no rule that is on does, or it is hidden."""
-        # Of several cases that tell of one mistake, the most specific speaks; it is the first to be proved.
-        told = case is not None and case not in arbitrate([*self._cases, case])
-        finding = self._judge.name(case) if case is not None and not told else None
-        if case is None or finding is None:
+        finding = self._judge.name(case) if case is not None else None
+        if finding is None:
             return None
         key = (finding.code, finding.place)
         record = self._known.get(key)
         if record is not None:
             record.count += 1
             return record
-        self._cases.append(case)
         record = self._known[key] = Record(finding)
         self.records.append(record)
         if not self.quiet:

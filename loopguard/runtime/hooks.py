@@ -17,7 +17,8 @@ from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from types import FrameType
+from typing import Any, Protocol, TypeVar
 
 import torch
 import torch.distributed
@@ -30,13 +31,60 @@ from torch.utils.hooks import RemovableHandle
 
 import loopguard
 from loopguard.errors import TrainingLoopError
-from loopguard.runtime import update_hooks
-from loopguard.runtime.listener import Listener
 
 MEANT = (TrainingLoopError, BdbQuit)
 """What a listener may raise into the training; all else is a bug of ours, which ends the listening."""
 
 _Answer = TypeVar("_Answer")
+
+
+class Listener(Protocol):
+    """Who is told."""
+
+    def fail(self, error: BaseException) -> None:
+        """It has failed at what it was told, and will be told nothing more."""
+
+    def made(self, optimizer: Optimizer) -> None:
+        """An optimizer has been constructed."""
+
+    def wrapped(self, module: torch.nn.Module) -> None:
+        """A module has been wrapped for data-parallel training."""
+
+    def leaves_group(self) -> None:
+        """The default process group is about to be destroyed."""
+
+    def backward_begins(self, roots: Sequence[Any]) -> None:
+        """A backward pass that accumulates into leaves starts from these tensors."""
+
+    def backward_ends(self, error: BaseException | None) -> None:
+        """It is over, or has failed."""
+
+    def cleared(self, owner: Optimizer | torch.nn.Module) -> None:
+        """The gradients of an optimizer's or of a module's parameters have been cleared."""
+
+    def step_begins(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Callable[[], Any] | None:
+        """An optimizer is about to step. May return a closure to be called in place of the given one."""
+
+    def step_ends(self, optimizer: Optimizer) -> None:
+        """It has stepped."""
+
+    def switched(self, module: torch.nn.Module, before: bool) -> bool:
+        """A module has been switched to training or evaluation; `before` it was in training mode, or not.
+
+        Returns whether the listener wants to be told of the forward passes that follow.
+        """
+
+    def recording_stops(self, frame: FrameType) -> bool:
+        """A block has begun, in `frame`, in which autograd records nothing. Returns the same."""
+
+    def forward_begins(self, module: torch.nn.Module) -> bool:
+        """A module is about to compute something. Returns whether the listener wants to be told of the next one."""
+
+    def scaled_step_begins(self, optimizer: Optimizer) -> None:
+        """A GradScaler is about to step an optimizer, or to skip the step."""
+
+    def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
+        """It has, or has failed."""
 
 
 _HERE = f"{Path(loopguard.__file__).parent}/"
@@ -98,7 +146,6 @@ def _install() -> None:
     if torch.distributed.is_available():
         for module in (torch.distributed, torch.distributed.distributed_c10d):
             _patch(module, "destroy_process_group", _watch_leaving)
-    update_hooks.install(_patch, _tell)
     _undo.append(register_optimizer_step_pre_hook(_before_step).remove)
     _undo.append(register_optimizer_step_post_hook(_after_step).remove)
 
@@ -119,15 +166,6 @@ def _not_compiled(function: Callable[..., _Answer]) -> Callable[..., _Answer]:
     """Mark a function for Dynamo, which calls it as it is and never looks inside."""
     function._torchdynamo_disable = True  # type: ignore[attr-defined]
     return function
-
-
-def _tell(what: Callable[[Listener], object]) -> None:
-    """Tell every listener something that needs no answer."""
-    for listener in _listeners:
-        try:
-            what(listener)
-        except Exception as failure:
-            _survive(listener, failure)
 
 
 def _survive(listener: Listener, error: Exception) -> None:

@@ -21,7 +21,6 @@ from loopguard.runtime.judge import Judge
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Sites
 from loopguard.runtime.statement import statement
-from loopguard.runtime.updates import Updates
 from loopguard.source import Source
 
 
@@ -52,7 +51,6 @@ class Watch:
         progress, journal = Progress(), Journal()
         self._bookkeeper = Bookkeeper(self._docket, self._sites, progress, journal, full=self._full, only=only)
         self.listener = Cruise(self._bookkeeper, progress, journal, self._fail, enabled=not self._full)
-        self._updates = Updates(self._docket, self._fail, only)
 
     @property
     def records(self) -> list[Record]:
@@ -76,37 +74,24 @@ class Watch:
     def start(self) -> None:
         """Begin to watch."""
         hooks.listen(self.listener)
-        hooks.listen(self._updates)
 
     def stop(self, error: BaseException | None = None) -> None:
         """Give the verdicts that need the end of the run, and leave torch as it was. `error` is what ended it early."""
         try:
-            self.listener.do(lambda: self._conclude(error))
+            self.listener.do(lambda: self._bookkeeper.conclude(error))
         except hooks.MEANT:
             raise
         except Exception as failure:
             self.listener.fail(failure)
         finally:
             self.listener.stop()
-            self._forget()
-
-    def _conclude(self, error: BaseException | None) -> None:
-        self._updates.conclude(error)
-        self._bookkeeper.conclude(error)
-
-    def _forget(self) -> None:
-        for listener in (self.listener, self._updates):
-            hooks.forget(listener)
+            hooks.forget(self.listener)
 
     def visits(self, place: Place) -> int:
         """How often an event has happened in the rows of a place."""
         self.listener.do(lambda: None)  # brings the books up to date
         rows = range(place.row, place.end_row + 1)
-        # The gradients' own events are counted twice where there is more to an update.
-        return max(
-            sum(s.visits for s in sites.all if s.row in rows and s.place.path == place.path)
-            for sites in (self._sites, self._updates.sites)
-        )
+        return sum(s.visits for s in self._sites.all if s.row in rows and s.place.path == place.path)
 
     @property
     def optimizers(self) -> int:
@@ -126,8 +111,7 @@ class Watch:
 
     def _fail(self, error: BaseException) -> None:
         self.failed = error
-        self.listener.stop()
-        self._forget()
+        hooks.forget(self.listener)
         text = f"loopguard has failed and watches no longer; your training is not affected ({error!r})"
         try:
             warnings.warn(text, RuntimeWarning, stacklevel=2)
