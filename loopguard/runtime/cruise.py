@@ -19,12 +19,14 @@ from typing import Any, TypeVar
 from weakref import ref
 
 import torch
+from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer
 
 from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.docket import OFTEN
-from loopguard.runtime.hooks import MEANT
 from loopguard.runtime.journal import Act, Journal, Operation, Play
+from loopguard.runtime.listener import MEANT
 from loopguard.runtime.progress import Progress
 
 _LONGEST = 2048
@@ -145,13 +147,17 @@ class Cruise:
             return
         self._hear(Act.STEP_END, optimizer, lambda: self._bookkeeper.end_step(optimizer, sys._getframe(4)))
 
-    def scaled_step_begins(self, optimizer: Optimizer) -> None:
+    def scaled_step_begins(self, optimizer: Optimizer, scaler: GradScaler) -> None:
         """A scaler is about to step an optimizer, or to skip the step."""
         at = self._at
         if self._scaled[at] == id(optimizer):
             self._at = self._next[at]
             return
-        self._hear(Act.SCALED_STEP, optimizer, lambda: self._bookkeeper.begin_scaled_step(optimizer))
+        self._hear(
+            Act.SCALED_STEP,
+            optimizer,
+            lambda: self._bookkeeper.begin_scaled_step(optimizer, scaler, sys._getframe(4)),
+        )
 
     def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
         """The scaler has, or has failed."""
@@ -165,6 +171,36 @@ class Cruise:
             lambda: self._bookkeeper.end_scaled_step(optimizer, error, sys._getframe(4)),
             error,
         )
+
+    def scaled(self, scaler: GradScaler, losses: object) -> None:
+        """A scaler has scaled losses."""
+        self._ask(lambda: bool(self._around.updates.scaled(losses)))
+        if not self._goes_by(self._scales, id(scaler)):
+            self._hear(Act.SCALE, scaler, _nothing)
+
+    def unscale_begins(self, scaler: GradScaler, optimizer: Optimizer) -> None:
+        """A scaler has been asked to unscale the gradients of an optimizer."""
+        if not self._goes_by(self._unscales, id(optimizer)):
+            self._hear(Act.UNSCALE, optimizer, lambda: self._bookkeeper.unscale(optimizer, scaler, sys._getframe(4)))
+
+    def updated(self, scaler: GradScaler) -> None:
+        """A scaler has updated its scale."""
+        self._around.updates.settle()
+        if not self._goes_by(self._updates, id(scaler)):
+            self._hear(Act.UPDATE, scaler, lambda: self._around.updates.updated(scaler))
+
+    def clip_begins(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Gradients are about to be clipped."""
+        if not self._goes_by(self._clips, 1):
+            self._hear(Act.CLIP, None, lambda: self._around.updates.clips(parameters, gradients, sys._getframe(4)))
+
+    def _goes_by(self, due: list[int], who: int) -> bool:
+        """Whether an event is due, wherever it comes from."""
+        at = self._at
+        if due[at] != who:
+            return False
+        self._at = self._next[at]
+        return True
 
     def made(self, optimizer: Optimizer) -> None:
         """An optimizer is there."""
@@ -326,6 +362,10 @@ class Cruise:
             self._step_ends,
             self._scaled,
             self._scaled_ends,
+            self._scales,
+            self._unscales,
+            self._updates,
+            self._clips,
         ) = ([owner if act is wanted else 0 for act, owner in due] for wanted in Act)
 
     # Leaving.
@@ -335,6 +375,7 @@ class Cruise:
         nothing = _NOWHERE * len(self._next)
         self._clears = self._backwards = self._backward_ends = nothing
         self._steps = self._step_ends = self._scaled = self._scaled_ends = nothing
+        self._scales = self._unscales = self._updates = self._clips = nothing
 
     def _leave(self, error: BaseException | None) -> None:
         """Enter what went by unseen. `error` is what has ended the event that is going on."""

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from loopguard.arbitration import arbitrate
 from loopguard.case import Case
 from loopguard.events import Event, Kind
 from loopguard.lifecycles import construction, loss
@@ -17,7 +18,6 @@ from loopguard.static.lowering.relevance import is_root
 from loopguard.static.project import Project
 from loopguard.static.scope import File
 from loopguard.static.syntax import TextError, Tree
-from loopguard.static.verdicts.arbitration import arbitrate
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
 from loopguard.static.verdicts.gradients import gradient_cases
