@@ -263,6 +263,7 @@ class Bookkeeper:
             if site.visits == 1 and any(account.steps for account in self.history.accounts.values()):
                 self._docket.file(losses.last_only(entry), None)
         if error is None:
+            self.around.schedules.conclude()
             self.leave_group()
         else:
             self._peers.leave(self._docket)

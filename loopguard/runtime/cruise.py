@@ -21,6 +21,7 @@ from weakref import ref
 import torch
 from torch import Tensor
 from torch.amp import GradScaler
+from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.optimizer import Optimizer
 
 from loopguard.runtime.bookkeeper import Bookkeeper
@@ -237,6 +238,16 @@ class Cruise:
             go_on = bool(self.do(lambda: self._around.passes.judge(frame)))
         return go_on
 
+    def scheduled(self, schedule: LRScheduler) -> None:
+        """A schedule is there."""
+        frame = sys._getframe(1)
+        self._ask(lambda: bool(self._around.schedules.built(schedule, frame)))
+
+    def schedule_begins(self, schedule: LRScheduler, is_told: bool, is_part: bool) -> None:
+        """A schedule is about to move on."""
+        frame = sys._getframe(1)
+        self._ask(lambda: bool(self._around.schedules.moves(schedule, is_told, is_part, frame)))
+
     def _moment(self) -> int:
         """How many events there were so far that are no clears."""
         cycle = self._cycle
@@ -247,6 +258,8 @@ class Cruise:
         """Ask something for which the books need not be up to date."""
         try:
             return self._is_on and question()
+        except MEANT:
+            raise
         except Exception as error:
             self.fail(error)
         return False

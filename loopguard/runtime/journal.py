@@ -39,6 +39,7 @@ class Operation(Enum):
     SCALED_STEP = auto()
     UPDATE = auto()
     CLIP = auto()
+    FORGET = auto()
 
 
 Done = tuple["Account", Operation, "Site | None"]

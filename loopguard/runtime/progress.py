@@ -92,3 +92,5 @@ class Progress:
                 account.other_step()
             elif operation in _USES:
                 account.use.act(_USES[operation])
+            elif operation is Operation.FORGET:
+                account.use.forget()

@@ -56,6 +56,7 @@ class Updates:
         self._waiting = 0
         self._updated: set[int] = set()
         self._useful: set[Site] = set()
+        self._shared: dict[tuple[int, int], bool] = {}
         self._astray: _Astray | None = None
 
     # Losses.
@@ -118,6 +119,7 @@ class Updates:
                 self._ask(mistake, account, entry, frame, scaler)
         use.act(Action.SCALER_STEP, entry)
         self._journal.note(account, Operation.SCALED_STEP)
+        self._changed(account)
 
     def unscales(self, account: Account, scaler: GradScaler, frame: FrameType) -> None:
         """A scaler has been asked to unscale the gradients of an optimizer."""
@@ -136,6 +138,19 @@ class Updates:
                 self._ask(mistake, account, entry, frame)
         use.act(Action.UNSCALE, entry)
         self._journal.note(account, Operation.UNSCALE)
+        self._changed(account)
+
+    def _changed(self, account: Account) -> None:
+        """The gradients of an optimizer have been unscaled in place: others may hold the same."""
+        for other in self._history.accounts.values() if len(self._history.accounts) > 1 else ():
+            if other is account:
+                continue
+            key = account.number, other.number
+            if key not in self._shared:
+                self._shared[key] = not account.held.isdisjoint(other.held)
+            if self._shared[key]:
+                other.use.forget()
+                self._journal.note(other, Operation.FORGET)
 
     def updated(self, scaler: GradScaler) -> None:
         """A scaler has updated its scale."""
