@@ -207,12 +207,6 @@ class Bookkeeper:
             account.scaled = self._now.events
             self.around.updates.scaled_step(account, scaler, frame)
 
-    def unscale(self, optimizer: Optimizer, scaler: GradScaler, frame: FrameType) -> None:
-        """A scaler has been asked to unscale the gradients of an optimizer."""
-        account = self.account(optimizer)
-        if account is not None:
-            self.around.updates.unscales(account, scaler, frame)
-
     def end_scaled_step(self, optimizer: Optimizer, error: BaseException | None, frame: FrameType) -> None:
         """The scaler has. A step that it skipped has used up its gradients all the same."""
         account = self.history.account(optimizer)

@@ -322,7 +322,8 @@ class Account:
             and self._is_edited()
         ):
             self.row = FRESH  # scaled or replaced by hand: what the author makes of it is the author's
-            self.use.forget()
+            if self.use.vain is None:  # else it was a clip that has edited them
+                self.use.forget()
             self._journal.disturb()
             return None
         left = [p for p in parameters_of(optimizer) if p.grad is not None and not (values and is_zero(p.grad))]

@@ -121,8 +121,10 @@ class Updates:
         self._journal.note(account, Operation.SCALED_STEP)
         self._changed(account)
 
-    def unscales(self, account: Account, scaler: GradScaler, frame: FrameType) -> None:
+    def unscales(self, account: Account | None, scaler: GradScaler, frame: FrameType) -> None:
         """A scaler has been asked to unscale the gradients of an optimizer."""
+        if account is None:
+            return
         use = account.use
         if not _is_plain(scaler):
             use.forget()
