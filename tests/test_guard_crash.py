@@ -69,7 +69,9 @@ class Training:
                 self.scaler.unscale_(self.scaled)
                 torch.nn.utils.clip_grad_value_(self.second.parameters(), 100.0)
             if number < 2:
-                self.schedule.step()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    self.schedule.step()  # too early
             self.scaler.step(self.scaled)
             self.scaler.update()
             if number > 2:
