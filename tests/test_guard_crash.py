@@ -70,7 +70,7 @@ class Training:
                 torch.nn.utils.clip_grad_value_(self.second.parameters(), 100.0)
             if number < 2:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
+                    warnings.filterwarnings("ignore", "Detected call of")
                     self.schedule.step()  # too early
             self.scaler.step(self.scaled)
             self.scaler.update()

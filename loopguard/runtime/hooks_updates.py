@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 from torch.nn.utils import clip_grad
 from torch.optim import lr_scheduler
 from torch.optim.optimizer import Optimizer
@@ -123,16 +124,20 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
 
     def watch_norms(original: Original) -> Original:
         def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> None:
+            if is_compiling():
+                return original(parameters, max_norm, *args, **kwargs)
             if not isinstance(parameters, Tensor):
                 parameters = list(parameters)
             if _bounds(max_norm):
                 clips([parameters] if isinstance(parameters, Tensor) else parameters, ())
-            original(parameters, max_norm, *args, **kwargs)
+            return original(parameters, max_norm, *args, **kwargs)
 
-        return clip
+        return inlined(clip)
 
     def watch_groups(original: Original) -> Original:
         def group(tensors: Any, *args: Any, **kwargs: Any) -> Any:
+            if is_compiling():
+                return original(tensors, *args, **kwargs)
             frame = sys._getframe(1)
             if frame.f_code.co_name in _CLIPPERS:
                 own = frame.f_locals
@@ -140,7 +145,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
                     clips((), tensors[0])
             return original(tensors, *args, **kwargs)
 
-        return group
+        return inlined(group)
 
     def watch_building(original: Original) -> Original:
         def make(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -184,6 +189,12 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
             yield kind, "step", watch_moving
             if "__init__" in own and kind is not lr_scheduler.CosineAnnealingWarmRestarts:
                 yield kind, "__init__", watch_building  # the others go through the one of LRScheduler
+
+
+def inlined(watcher: Original) -> Original:
+    """Let the compiler take a watcher for a part of torch, and look into it: a whole graph may be asked for."""
+    watcher.__code__ = watcher.__code__.replace(co_filename=clip_grad.__file__)  # type: ignore[attr-defined]
+    return watcher
 
 
 def _bounds(bound: object) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 
 from torch.optim.lr_scheduler import LRScheduler
@@ -13,11 +14,12 @@ from loopguard.events import Moment
 from loopguard.lifecycles.schedule import Mistake
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.names import name_of
+from loopguard.runtime.program import Program
 from loopguard.runtime.sites import Site
 from loopguard.runtime.verdicts.telling import innermost
 
 _RECEIVER = re.compile(r"(?P<name>[\w.\[\]'\"]+)\.step\(")
-_TARGET = re.compile(r"^\s*(?P<name>[\w.\[\]'\"]+)\s*(?::[^=]+)?=")
+_TARGET = re.compile(r"(?P<name>[\w.\[\]'\"]+)\s*(?::[^=;]+)?=\s*$")
 
 
 def no_metric(schedule: LRScheduler, move: Entry, frames: Sequence[FrameType]) -> Case:
@@ -47,10 +49,11 @@ def never(kind: str, built: Entry, steps: Sequence[Entry], visited: set[tuple[st
         return None
     for site in (built.site, steps[0].site):
         for program, _ in site.ways:
-            if any((program.path, call.lineno) not in visited for call, _ in program.calls("step", program.tree)):
+            if any((program.path, row) not in visited for row in _steps(program)):
                 return None
     program, row = built.site.ways[0]
-    match = _TARGET.match(program.lines[row - 1]) if row <= len(program.lines) else None
+    before = program.lines[row - 1][: built.site.place.column - 1] if row <= len(program.lines) else ""
+    match = _TARGET.search(before)
     if match is None:
         return None
     name = match["name"]
@@ -60,6 +63,13 @@ def never(kind: str, built: Entry, steps: Sequence[Entry], visited: set[tuple[st
         Moment(steps[0].site.event(name), "its optimizer steps", steps[0].iteration),
     )
     return Case(Mistake.NEVER_STEPPED, name, at, trail, (), {"class": kind})
+
+
+def _steps(program: Program) -> Iterator[int]:
+    """The rows in which something is stepped, anywhere in a file."""
+    for node in ast.walk(program.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "step":
+            yield node.lineno
 
 
 def _name(schedule: LRScheduler, site: Site, frames: Sequence[FrameType]) -> str:
