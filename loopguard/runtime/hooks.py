@@ -102,7 +102,7 @@ def _install() -> None:
 
 def _patch(owner: Any, name: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     original = vars(owner)[name]
-    replacement = wraps(original)(watch(original))
+    replacement: Callable[..., Any] = wraps(original)(watch(original))
     if replacement.__code__.co_filename.startswith(_HERE):
         replacement = _not_compiled(replacement)
     setattr(owner, name, replacement)

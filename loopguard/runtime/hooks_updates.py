@@ -123,7 +123,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
                 survive(listener, failure)
 
     def watch_norms(original: Original) -> Original:
-        def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> None:
+        def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> Any:
             if is_compiling():
                 return original(parameters, max_norm, *args, **kwargs)
             if not isinstance(parameters, Tensor):
@@ -193,7 +193,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
 
 def inlined(watcher: Original) -> Original:
     """Let the compiler take a watcher for a part of torch, and look into it: a whole graph may be asked for."""
-    watcher.__code__ = watcher.__code__.replace(co_filename=clip_grad.__file__)  # type: ignore[attr-defined]
+    watcher.__code__ = watcher.__code__.replace(co_filename=clip_grad.__file__)
     return watcher
 
 
