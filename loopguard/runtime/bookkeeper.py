@@ -205,7 +205,7 @@ class Bookkeeper:
         account = self.account(optimizer)
         if account is not None:
             account.scaled = self._now.events
-            self.around.updates.scaled_step(account, scaler, frame)
+        self.around.updates.scaled_step(account, optimizer, scaler, frame)
 
     def end_scaled_step(self, optimizer: Optimizer, error: BaseException | None, frame: FrameType) -> None:
         """The scaler has. A step that it skipped has used up its gradients all the same."""

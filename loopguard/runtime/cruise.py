@@ -181,7 +181,9 @@ class Cruise(Hearing):
             self._hear(
                 Act.UNSCALE,
                 optimizer,
-                lambda: self._around.updates.unscales(self._bookkeeper.account(optimizer), scaler, sys._getframe(4)),
+                lambda: self._around.updates.unscales(
+                    self._bookkeeper.account(optimizer), optimizer, scaler, sys._getframe(4)
+                ),
             )
 
     def updated(self, scaler: GradScaler) -> None:

@@ -101,9 +101,12 @@ class Updates:
             frame,
         )
 
-    def scaled_step(self, account: Account, scaler: GradScaler, frame: FrameType) -> None:
-        """A scaler is about to step an optimizer."""
+    def scaled_step(self, account: Account | None, optimizer: object, scaler: GradScaler, frame: FrameType) -> None:
+        """A scaler is about to step an optimizer, or what stands for one: a wrapper of somebody's own."""
         if not scaler.is_enabled():
+            return
+        if account is None:
+            self._stands_for(optimizer)
             return
         use = account.use
         if not _is_plain(scaler):
@@ -121,9 +124,10 @@ class Updates:
         self._journal.note(account, Operation.SCALED_STEP)
         self._changed(account)
 
-    def unscales(self, account: Account | None, scaler: GradScaler, frame: FrameType) -> None:
-        """A scaler has been asked to unscale the gradients of an optimizer."""
+    def unscales(self, account: Account | None, optimizer: object, scaler: GradScaler, frame: FrameType) -> None:
+        """A scaler has been asked to unscale the gradients of an optimizer, or of what stands for one."""
         if account is None:
+            self._stands_for(optimizer)
             return
         use = account.use
         if not _is_plain(scaler):
@@ -153,6 +157,15 @@ class Updates:
             if self._shared[key]:
                 other.use.forget()
                 self._journal.note(other, Operation.FORGET)
+
+    def _stands_for(self, wrapper: object) -> None:
+        """A scaler has unscaled, and may step, those optimizers whose parameters a wrapper has for its own."""
+        groups = getattr(wrapper, "param_groups", ())
+        held = {id(p) for group in groups for p in group["params"]}
+        for account in self._history.accounts.values():
+            if not held.isdisjoint(account.held):
+                account.use.forget()
+                self._journal.note(account, Operation.FORGET)
 
     def updated(self, scaler: GradScaler) -> None:
         """A scaler has updated its scale."""

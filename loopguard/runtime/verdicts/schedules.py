@@ -14,7 +14,7 @@ from loopguard.events import Moment
 from loopguard.lifecycles.schedule import Mistake
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.names import name_of
-from loopguard.runtime.program import Program
+from loopguard.runtime.program import Loop, Program
 from loopguard.runtime.sites import Site
 from loopguard.runtime.verdicts.telling import innermost
 
@@ -34,6 +34,8 @@ def before_optimizer(schedule: LRScheduler, move: Entry, step: Entry, frames: Se
     loop = innermost(move.site)
     if loop is None or loop not in step.site.loops or move.iteration != step.iteration:
         return None
+    if _gates(move.site, loop) - _gates(step.site, loop):
+        return None  # moved to where a training goes on, say
     name = _name(schedule, move.site, frames)
     at = move.site.event(name)
     trail = (
@@ -41,6 +43,12 @@ def before_optimizer(schedule: LRScheduler, move: Entry, step: Entry, frames: Se
         Moment(step.site.event(name), "the first step of its optimizer", step.iteration),
     )
     return Case(Mistake.BEFORE_OPTIMIZER, name, at, trail, (), {"loop": loop.text})
+
+
+def _gates(site: Site, loop: Loop) -> set[tuple[str, bool]]:
+    """The conditions around a site inside of a loop, and whether they were true."""
+    ways = ((program, row, loop if loop in program.loops(row) else None) for program, row in site.ways)
+    return {(gate.text, gate.truth) for program, row, within in ways for gate in program.gates(row, within)}
 
 
 def never(kind: str, built: Entry, steps: Sequence[Entry], visited: set[tuple[str, int]]) -> Case | None:
