@@ -1,18 +1,16 @@
 """Updates: follows gradients through scalers and clips, and asks the verdicts where a use of them is a mistake.
 
-Scaled losses are known by who they are, never by their values: a backward pass from what a scaler has returned is
-scaled; one from anything else, while a scaled loss waits for its own, may be of what was derived from that.
+Scaled losses are known by a mark on their graph, never by their values: a backward pass from what a scaler has
+returned is scaled; of one from what was derived from that, nothing is known.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
 from typing import Any
-from weakref import ref
 
 from torch import Tensor
 from torch.amp import GradScaler
@@ -31,8 +29,8 @@ from loopguard.runtime.verdicts import clipping as clips
 from loopguard.runtime.verdicts import scaling
 from loopguard.runtime.verdicts.telling import History, Telling
 
-_REMEMBERED = 32
-"""How many scaled losses are remembered."""
+_MARK = "scaled by a scaler"
+"""A key in the metadata of the node that has made a scaled loss: it lives as long as the graph does."""
 
 
 @dataclass(slots=True)
@@ -40,7 +38,7 @@ class _Astray:
     """A clip of what no optimizer that is known holds."""
 
     clip: Entry
-    parameters: frozenset[int]
+    tensors: frozenset[int]
 
 
 class Updates:
@@ -52,7 +50,6 @@ class Updates:
         self._sites = sites
         self._now = progress
         self._journal = journal
-        self._scaled: deque[ref[Tensor]] = deque(maxlen=_REMEMBERED)
         self._waiting = 0
         self._updated: set[int] = set()
         self._useful: set[Site] = set()
@@ -64,8 +61,9 @@ class Updates:
     def scaled(self, losses: Any) -> None:
         """A scaler has returned scaled losses."""
         for loss in _tensors(losses):
-            self._scaled.append(ref(loss))
-            self._waiting += 1
+            if loss.grad_fn is not None:
+                loss.grad_fn.metadata[_MARK] = True
+                self._waiting += 1
 
     def settle(self) -> None:
         """The scale has changed: whatever was scaled before is done with."""
@@ -73,12 +71,17 @@ class Updates:
 
     def backward_begins(self, entry: Entry, roots: Sequence[Any]) -> None:
         """A backward pass begins."""
-        known = sum(any(loss() is root for loss in self._scaled) for root in roots)
+        site = entry.site
+        known = sum(_MARK in root.grad_fn.metadata for root in roots if getattr(root, "grad_fn", None) is not None)
         if known == len(roots):
-            entry.site.loss = Action.SCALED_BACKWARD
+            site.loss = Action.SCALED_BACKWARD
             self._waiting = max(0, self._waiting - known)
-        else:
-            entry.site.loss = Action.BACKWARD if not known and not self._waiting else None
+        elif known:
+            site.loss = None
+        elif not self._waiting:
+            site.loss = Action.BACKWARD
+        elif site.visits < OFTEN or site.loss is not None:
+            site.loss = None if _is_derived(roots) else Action.BACKWARD
 
     # Steps and scalers.
 
@@ -197,18 +200,19 @@ class Updates:
             self._journal.note(account, Operation.CLIP)
         if touched:
             self._useful.update([site] if site.visits >= OFTEN else ())
-        elif ids and site.visits < OFTEN and self._docket.judges(clipping.Mistake.WRONG_PARAMETERS, site):
+        elif (ids or grads) and site.visits < OFTEN and self._docket.judges(clipping.Mistake.WRONG_PARAMETERS, site):
             self._journal.disturb()
-            self._astray = _Astray(entry, ids)
+            self._astray = _Astray(entry, ids | grads)
 
     def _strays(self, account: Account, step: Entry, frame: FrameType) -> None:
         """A step follows on a clip of what nobody is known to hold. The second time, everybody has shown."""
         astray, self._astray = self._astray, None
-        if astray is None or astray.clip.site.visits < 2:
+        if astray is None or astray.clip.site.visits < 2 or not account.fed:
             return
 
         def verdict() -> Any:
-            if any(id(p) in astray.parameters for other in optimizers_alive() for p in parameters_of(other)):
+            held = (p for other in optimizers_alive() for p in parameters_of(other))
+            if any(id(p) in astray.tensors or (p.grad is not None and id(p.grad) in astray.tensors) for p in held):
                 return None
             return clips.astray(self._telling(account, astray.clip, frame), step)
 
@@ -240,6 +244,20 @@ def _tensors(losses: Any) -> Iterator[Tensor]:
     elif isinstance(losses, list | tuple):
         for item in losses:
             yield from _tensors(item)
+
+
+def _is_derived(roots: Sequence[Any]) -> bool:
+    """Whether a scaled loss is a part of what some tensors were made of. Takes as long as their graph is large."""
+    todo = [root.grad_fn for root in roots if getattr(root, "grad_fn", None) is not None]
+    seen = set(todo)
+    while todo:
+        node = todo.pop()
+        if _MARK in node.metadata:
+            return True
+        followers = {follower for follower, _ in node.next_functions if follower is not None} - seen
+        seen |= followers
+        todo += followers
+    return False
 
 
 def _is_plain(scaler: GradScaler) -> bool:

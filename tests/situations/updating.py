@@ -73,6 +73,75 @@ def healthy_derived() -> None:
         scaler.update()
 
 
+def healthy_stacked() -> None:
+    model, scaler = network(), scaler_of()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for first, second in zip(batches(40), batches(40), strict=True):
+        optimizer.zero_grad()
+        torch.stack([scaler.scale(loss_of(model, batch)) for batch in (first, second)]).sum().backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def broken_result_thrown_away() -> None:
+    model, scaler = network(), scaler_of()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for batch in batches(40):
+        optimizer.zero_grad()
+        loss = loss_of(model, batch)
+        scaler.scale(loss)
+        loss.backward()
+        scaler.step(optimizer)  # expect: LG502
+        scaler.update()
+
+
+class Wrapper:
+    """Stands for an optimizer, as those do that set the learning rate in each step."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    @property
+    def param_groups(self) -> list[dict[str, object]]:
+        return self.optimizer.param_groups
+
+    def step(self) -> None:
+        self.optimizer.step()
+
+
+def healthy_wrapper() -> None:
+    model, scaler = network(), scaler_of()
+    optimizer = Wrapper(SGD(model.parameters(), lr=0.01))
+    for batch in batches(60):
+        model.zero_grad()
+        scaler.scale(loss_of(model, batch)).backward()
+        scaler.unscale_(optimizer)
+        clip_grad_norm_(model.parameters(), 1.0)
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def healthy_wrapper_that_unscales_by_itself() -> None:
+    model, scaler = network(), scaler_of()
+    optimizer = Wrapper(SGD(model.parameters(), lr=0.01))
+    for batch in batches(60):
+        model.zero_grad()
+        scaler.scale(loss_of(model, batch)).backward()
+        scaler.step(optimizer)
+        scaler.update()
+
+
+def broken_wrapper() -> None:
+    model, scaler = network(), scaler_of()
+    optimizer = Wrapper(SGD(model.parameters(), lr=0.01))
+    for batch in batches(40):
+        model.zero_grad()
+        scaler.scale(loss_of(model, batch)).backward()
+        clip_grad_norm_(model.parameters(), 1.0)  # expect: LG503
+        scaler.step(optimizer)
+        scaler.update()
+
+
 def healthy_scaled_by_hand() -> None:
     model, scaler = network(), scaler_of()
     optimizer = SGD(model.parameters(), lr=0.01)
@@ -155,6 +224,17 @@ def broken_clipped_other() -> None:
         optimizer.step()
 
 
+def broken_value_of_other() -> None:
+    model, other = network(), network()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for batch in batches(10):
+        optimizer.zero_grad()
+        other.zero_grad()
+        (loss_of(model, batch) + loss_of(other, batch)).backward()
+        clip_grad_value_(other.parameters(), 1.0)  # expect: LG506
+        optimizer.step()
+
+
 def broken_schedule_first() -> None:
     model = network()
     optimizer = SGD(model.parameters(), lr=0.01)
@@ -195,6 +275,22 @@ def healthy_fast_forward() -> None:
         optimizer.zero_grad()
         loss_of(model, batch).backward()
         optimizer.step()
+        schedule.step()
+
+
+def healthy_periods_left_out() -> None:
+    """The schedule of the periods before is moved, and nothing else is done in them."""
+    model = network()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    schedule = ExponentialLR(optimizer, gamma=0.99)
+    for epoch in range(3):
+        if epoch < 1:
+            schedule.step()
+            continue
+        for batch in batches(10):
+            optimizer.zero_grad()
+            loss_of(model, batch).backward()
+            optimizer.step()
         schedule.step()
 
 
