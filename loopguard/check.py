@@ -1,40 +1,28 @@
-"""Files to findings. What can hold no event is not even decoded; the rest goes through engine and rules."""
+"""Files to findings: each is examined, or was before, and then suppressed and deselected findings are left out."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from loopguard.errors import LoopguardError, SourceError
+from loopguard.errors import SourceError
+from loopguard.examine import EVENT, NOTHING, Crash, Examiner, Outcome, Terms, terms_of
 from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
+from loopguard.survey import Survey
 
 if TYPE_CHECKING:
     from enum import Enum
 
+    from loopguard.cache import Cache
     from loopguard.case import Case
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
     from loopguard.source import Source
-    from loopguard.static import Project
     from loopguard.suppress import Suppressions
 
-# Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
-# word is clean, and neither libcst nor the rules need to be loaded for it. Matched on the raw bytes.
-EVENT = re.compile(rb"zero_grad|backward|\.step\b|[Oo]ptim")
-
-# Bytes without these hold no comment that could hide a finding, and none that could be unused.
-MENTION = re.compile(rb"loopguard|noqa", re.IGNORECASE)
-DIRECTIVE = re.compile(rb"loopguard:\s*ignore|noqa.*\bLG[0-9]", re.IGNORECASE)
-
-
-class Crash(NamedTuple):
-    """A file on which the engine failed, and how."""
-
-    path: str
-    error: BaseException
+__all__ = ["EVENT", "Checker", "Crash", "Report"]
 
 
 class Report:
@@ -52,8 +40,9 @@ class Report:
         from loopguard.source import Source
 
         if path not in self.sources:
+            file = absolute(Path(path))
             try:
-                self.sources[path] = Source.from_bytes(absolute(Path(path)).read_bytes(), path)
+                self.sources[path] = Source.from_bytes(file.read_bytes(), path, file)
             except (OSError, SourceError):
                 return None
         return self.sources[path]
@@ -68,9 +57,9 @@ class Checker:
     def __init__(self, resolver: Resolver, roots: Sequence[Path] = ()) -> None:
         self._resolver = resolver
         self._roots = roots
-        self._project: Project | None = None
+        self._examiner = Examiner(roots)
         self._found: list[Finding] = []
-        self._suppressions: dict[str, Suppressions] = {}
+        self._suppressions: dict[str, Suppressions | None] = {}
         self._checked: dict[str, Settings] = {}
         self._rules: dict[Settings, tuple[frozenset[str], Catalogue]] = {}
         self._report = Report()
@@ -85,27 +74,49 @@ class Checker:
 
     def check(self, file: Path) -> None:
         """Check a file (absolute)."""
-        path = shown(file)
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            self._unreadable(path, file, SourceError(f"cannot be read: {error.strerror}"))
-            return
-        self.check_bytes(data, path, file)
+        self.take(file, self._examiner.visit(file, self.terms(file)).outcome)
+
+    def check_all(self, files: Sequence[Path], cache: Cache | None, jobs: int) -> Iterator[Path]:
+        """Check files (absolute), in up to `jobs` processes. They come back, in no order, as they are done."""
+        survey = Survey(self._examiner, self.terms, self._roots, cache, jobs)
+        outcomes: dict[Path, Outcome] = {}
+        for file, outcome in survey.outcomes(files):
+            outcomes[file] = outcome
+            yield file
+        for file in files:
+            self.take(file, outcomes[file])
 
     def check_bytes(self, data: bytes, path: str, file: Path | None = None) -> None:
-        """Check text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
-        self._report.files += 1
-        candidate = EVENT.search(data) is not None
-        if not candidate and DIRECTIVE.search(data) is None:
-            return
+        """Check text that is shown as `path` and need not be what is in that file. Whatever fails becomes a crash."""
+        from loopguard.source import Source
+
+        settings = self._settings_of(path, file)
+        outcome = self._examiner.examine(data, path, file, terms_of(settings))
         try:
-            self._analyse(data, path, file, candidate)
-        except (KeyboardInterrupt, SystemExit, LoopguardError):
-            raise
-        # A panic of libcst's native parser is no Exception. One bad file must not hide what the others hold.
-        except BaseException as error:
-            self._report.crashes.append(Crash(path, error))
+            self._report.sources[path] = Source.from_bytes(data, path, file)
+        except SourceError:
+            self._suppressions[path] = None
+        self._take(path, settings, outcome)
+
+    def take(self, file: Path, outcome: Outcome) -> None:
+        """Take what examining a file (absolute) has brought."""
+        if outcome is NOTHING:
+            self._report.files += 1  # most files
+            return
+        self._take(shown(file), self._resolver.settings(file.parent), outcome)
+
+    def terms(self, file: Path) -> Terms:
+        """What the settings of a file say about examining it."""
+        return terms_of(self._resolver.settings(file.parent))
+
+    def _take(self, path: str, settings: Settings, outcome: Outcome) -> None:
+        self._report.files += 1
+        self._report.analysed += outcome.analysed
+        if outcome.crash is not None:
+            self._report.crashes.append(outcome.crash)
+        self._found += outcome.findings
+        if outcome.remarks and outcome.complete:
+            self._checked[path] = settings
 
     def name(self, case: Case) -> Finding | None:
         """The finding of a case that was not made by a check; None if its rule is off, or a comment hides it."""
@@ -131,64 +142,10 @@ class Checker:
         for finding in self._found:
             if finding.code in self._codes(finding.place.path) and not self._hidden(finding):
                 kept.setdefault((finding.place, finding.code), finding)
-        for finding in self._unused():
+        for finding in self._unused() if self._checked else ():
             kept.setdefault((finding.place, finding.code), finding)
         self._report.findings = sorted(kept.values(), key=_order)
         return self._report
-
-    def _analyse(self, data: bytes, path: str, file: Path | None, candidate: bool) -> None:
-        from loopguard.source import Source
-
-        try:
-            source = Source.from_bytes(data, path, file)
-        except SourceError as error:
-            if candidate:
-                self._unreadable(path, file, error)
-            return
-        settings = self._settings_of(path, file)
-        if MENTION.search(data):
-            from loopguard.suppress import Suppressions
-
-            suppressions = Suppressions(source)
-            if suppressions.silent:
-                return
-            self._suppressions[path] = suppressions
-        if candidate:
-            self._report.analysed += 1
-            from loopguard import static
-
-            if self._project is None:
-                self._project = static.Project(self._roots)
-            before = len(self._found)
-            broken = self._judge(static.analyse(source, self._project), settings)
-            if len(self._found) > before:
-                self._report.sources[path] = source
-            if broken:
-                return
-        # Only now: what could not be parsed says nothing about which suppressions are unused.
-        self._checked[path] = settings
-
-    def _judge(self, cases: Iterator[Case], settings: Settings) -> bool:
-        """Let the rules name the cases. Whether one of them says that the file cannot be parsed."""
-        from loopguard.lifecycles.source import Mistake
-
-        broken = False
-        for case in cases:
-            broken = broken or case.mistake is Mistake.INVALID_SYNTAX
-            finding = self._enabled(settings)[1].judge(case)
-            if finding:
-                self._found.append(finding)
-        return broken
-
-    def _unreadable(self, path: str, file: Path | None, error: SourceError) -> None:
-        from loopguard.case import Case
-        from loopguard.events import Event, Kind, Place
-        from loopguard.lifecycles.source import Mistake
-
-        place = Place(path, error.row, error.column, error.row, error.column, error.cell)
-        at = Event(Kind.UNKNOWN, path, place, "")
-        case = Case(Mistake.INVALID_SYNTAX, path, at, facts={"reason": error.reason})
-        self._judge(iter([case]), self._settings_of(path, file))
 
     def _hidden(self, finding: Finding) -> bool:
         from loopguard.lifecycles.source import Mistake
@@ -202,27 +159,26 @@ class Checker:
         return suppressions.hides(finding, outright=Mistake.INVALID_SYNTAX in entry.rule.mistakes)
 
     def _suppressions_of(self, path: str) -> Suppressions | None:
-        """The suppressions of a file, read now if a finding lies in it and the run did not check it."""
-        if path not in self._suppressions and path not in self._checked:
-            source = self._report.source(path)
-            if source is not None:
-                from loopguard.suppress import Suppressions
+        """The suppressions of a file, which is read only if something lies in it."""
+        if path not in self._suppressions:
+            from loopguard.suppress import Suppressions
 
-                self._suppressions[path] = Suppressions(source)
-        return self._suppressions.get(path)
+            source = self._report.source(path)
+            self._suppressions[path] = Suppressions(source) if source is not None else None
+        return self._suppressions[path]
 
     def _unused(self) -> Iterator[Finding]:
-        for path, suppressions in self._suppressions.items():
-            if path not in self._checked:
-                continue
-            from loopguard.select import default
+        from loopguard.select import default
 
-            _, catalogue = self._enabled(self._checked[path])
+        for path, settings in self._checked.items():
+            suppressions = self._suppressions_of(path)
+            if suppressions is None:
+                continue
+            _, catalogue = self._enabled(settings)
             codes = self._codes(path)
             for case in suppressions.unused(codes, frozenset(default(catalogue)), catalogue):
                 finding = catalogue.judge(case)
                 if finding and finding.code in codes and not suppressions.names(finding):
-                    self._report.sources[path] = suppressions.source
                     yield finding
 
     def _settings_of(self, path: str, file: Path | None) -> Settings:

@@ -28,7 +28,7 @@ _INTERRUPTED = 130
 class _Commands(click.Group):
     """Subcommands that are imported when they are called, and errors of one line."""
 
-    _names = ("check", "rule", "run")
+    _names = ("check", "clean", "rule", "run")
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._names)
@@ -96,7 +96,7 @@ def _at_home() -> Iterator[None]:
     """Have the process as it is best for us, and then again as it was."""
     threshold = gc.get_threshold()
     # Syntax trees are many objects and little garbage: the default threshold costs a sixth of the time.
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 10, 4)
     with ExitStack() as stack:
         stack.callback(gc.set_threshold, *threshold)
         for stream in (sys.stdout, sys.stderr):
@@ -113,7 +113,7 @@ def _one_line(error: click.ClickException) -> str:
         return f"no such option `{error.option_name}`{near}"
     text = " ".join(error.format_message().split()).removesuffix(".")
     if text == "Missing command":
-        return "name a command, `check`, `run` or `rule` (see `loopguard --help`)"
+        return "name a command, `check`, `run`, `rule` or `clean` (see `loopguard --help`)"
     return text[:1].lower() + text[1:]
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from loopguard.config_events import known_calls
 from loopguard.errors import ConfigError, LoopguardError, UsageError, suggestion
+from loopguard.knowledge import KnownCall
 from loopguard.paths import absolute, shown
 
 FORMATS = ("full", "concise", "json", "json-lines", "github")
@@ -27,6 +29,7 @@ _KEYS = {
     "extend-exclude": "strings",
     "extend-rules": "strings",
     "per-file-ignores": "table",
+    "events": "events",
     "respect-gitignore": "flag",
     "force-exclude": "flag",
     "output-format": "string",
@@ -50,6 +53,7 @@ class Options(NamedTuple):
     extend_exclude: tuple[str, ...] = ()
     extend_rules: tuple[Path, ...] = ()
     per_file_ignores: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    events: tuple[KnownCall, ...] = ()
     respect_gitignore: bool | None = None
     force_exclude: bool | None = None
     output_format: str | None = None
@@ -116,6 +120,8 @@ def _check(file: Path, table: Mapping[str, object]) -> None:
         if kind == "table":
             if not (isinstance(value, dict) and all(_is(item, "strings") for item in value.values())):
                 raise ConfigError(f"{shown(file)}: `{key}` must be {_TABLE}")
+        elif kind == "events":
+            known_calls(value, lambda message: ConfigError(f"{shown(file)}: {message}"))
         elif not _is(value, kind):
             raise ConfigError(f"{shown(file)}: `{key}` must be {_KINDS[kind]}")
     shape = table.get("output-format", "full")
@@ -137,6 +143,8 @@ def _options(file: Path, base: Path, table: Mapping[str, Any]) -> Options:
             value = {pattern: tuple(rules) for pattern, rules in value.items()}
         elif key == "extend-rules":
             value = tuple(absolute(file.parent / Path(folder).expanduser()) for folder in value)
+        elif key == "events":
+            value = known_calls(value, ConfigError)
         elif isinstance(value, list):
             value = tuple(value)
         if key != "extend":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 from loopguard.events import Moment, Place
@@ -31,5 +30,7 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """A key that survives shifted lines: file, rule, message and the texts of the evidence."""
+        import hashlib
+
         parts = [self.place.path, self.code, self.message, *(m.event.text for m in self.evidence)]
         return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]

@@ -13,6 +13,7 @@ from typing import ClassVar
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
 from loopguard.lifecycles import (
+    automation,
     clipping,
     closure,
     construction,
@@ -39,6 +40,7 @@ __all__ = [
     "Related",
     "Relation",
     "Rule",
+    "automation",
     "clipping",
     "closure",
     "construction",

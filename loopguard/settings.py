@@ -10,6 +10,7 @@ from loopguard import config
 from loopguard.config import Options
 from loopguard.errors import UsageError
 from loopguard.globs import Globs
+from loopguard.knowledge import Knowledge
 from loopguard.paths import absolute, shown
 
 _NAMES = """
@@ -49,10 +50,15 @@ class Settings:
         """The name of the renderer."""
         return next((x.output_format for x in reversed(self.layers) if x.output_format is not None), "full")
 
-    @property
+    @cached_property
     def rule_folders(self) -> tuple[Path, ...]:
         """The folders of the user's own rules."""
         return tuple(dict.fromkeys(folder for layer in self.layers for folder in layer.extend_rules))
+
+    @cached_property
+    def knowledge(self) -> Knowledge:
+        """What is said of an in-house framework, what is closest to a file first."""
+        return Knowledge(item for layer in reversed(self.layers) for item in layer.events)
 
     @property
     def selects(self) -> bool:

@@ -30,6 +30,7 @@ _IGNORE = re.compile(r"#\s*loopguard:\s*ignore(?P<file>-file)?(?![\w-])(?:\s*\[(
 _NOQA = re.compile(
     r"#\s*noqa(?![\w-])(?:\s*:\s*(?P<rules>[A-Z]+[0-9]+(?:[,\s]+[A-Z]+[0-9]+)*\b)|(?!\s*:))", re.IGNORECASE
 )
+_MENTION = re.compile("loopguard|noqa", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -143,6 +144,8 @@ class _Remark:
 
 
 def _remarks(text: str) -> list[_Remark]:
+    if not _MENTION.search(text):
+        return []
     from tokenize import TokenError
 
     try:

@@ -15,9 +15,10 @@ A step that was captured for other tensors, or that writes into copies of parame
 
 ## Known limits
 
-The text shows parameters that are frozen as a whole and for good, in a file that thaws none. A run has to come to the third step, and to the sixteenth for a step that does nothing. Parameters of a part in
-evaluation mode (a frozen feature extractor, a perceptual loss) are taken to be left out on purpose, and so are
-parameters that somebody updates by hand.
+The text shows only parameters that are frozen as a whole and for good, in a file that thaws none. A run has to come to
+the third step, and to the sixteenth for a step that does nothing. Parameters of a part in evaluation mode (a frozen
+feature extractor, a perceptual loss) are taken to be left out on purpose, and so are parameters that somebody updates
+by hand.
 
 ## References
 

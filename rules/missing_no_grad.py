@@ -13,8 +13,8 @@ graphs are collected with them. `eval()` does not help: it changes what layers c
 
 ## Known limits
 
-Advice, as the results are right. Whatever computes gradients somewhere (attacks, saliency maps) is left alone, and so is
-a pass whose module or caller cannot be read.
+Advice, as the results are right. Files that compute gradients of their own (attacks, saliency maps) are left alone, and
+so is a pass whose module or caller cannot be read.
 
 ## References
 

@@ -2,8 +2,8 @@
 
 ## What it does
 
-Finds a module in `DistributedDataParallel` whose gradients are accumulated over a window, with a step every few batches,
-while all of the backward passes exchange gradients.
+Finds a module in `DistributedDataParallel` whose gradients are accumulated over a window, with a step every few
+batches, while all of the backward passes exchange gradients.
 
 ## Why is this bad?
 

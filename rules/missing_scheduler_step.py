@@ -13,8 +13,8 @@ that was run.
 
 ## Known limits
 
-A scheduler that is returned, stored in something else, handed to a function or another schedule, or used by
-another file may be stepped there, and is left alone.
+A scheduler that is returned, stored in something else, or handed to a function or another schedule may be
+stepped there, and is left alone. So is one that is an attribute of an object.
 
 ## References
 

@@ -2,8 +2,8 @@
 
 ## What it does
 
-Finds a model of which a layer is swapped, or that is replaced, copied or sharded as a whole, after an optimizer took its
-parameters, and before that optimizer steps.
+Finds a model of which a layer is swapped, or that is replaced, copied or sharded as a whole, after an optimizer took
+its parameters, and before that optimizer steps.
 
 ## Why is this bad?
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -34,6 +34,15 @@ HEALTHY = BROKEN.replace("    loss = ", "    optimizer.zero_grad()\n    loss = "
 
 
 ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays_compiled() -> Iterator[None]:
+    """Where something was compiled, the guard looks at less: each test begins as a process of its own would."""
+    yield
+    compiler = sys.modules.get("torch._dynamo.eval_frame")
+    if compiler is not None and any(compiler.cached_backends.values()):
+        sys.modules["torch._dynamo"].reset()
 
 
 class Run(Protocol):

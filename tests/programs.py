@@ -38,9 +38,9 @@ def catalogue() -> Catalogue:
     return load()
 
 
-def findings(text: str, *, all_levels: bool = False) -> list[Finding]:
+def findings(text: str, *, all_levels: bool = False, path: str = "train.py") -> list[Finding]:
     """What the engine and the rules say about one file, in the order of places; advice only if asked for."""
-    return _judged(Source("train.py", text), Project([]), all_levels)
+    return _judged(Source(path, text), Project([]), all_levels)
 
 
 def findings_in(file: Path, roots: Sequence[Path]) -> list[Finding]:
@@ -53,9 +53,9 @@ def codes(text: str) -> list[str]:
     return [finding.code for finding in findings(text)]
 
 
-def marks(text: str) -> list[tuple[int, str]]:
-    """The row and code of each finding in a program."""
-    return [(finding.place.row, finding.code) for finding in findings(text)]
+def marks(text: str, *, path: str = "train.py") -> list[tuple[int, str]]:
+    """The row and code of each finding in a program that stands in a file of this name."""
+    return [(finding.place.row, finding.code) for finding in findings(text, path=path)]
 
 
 def lowered(text: str) -> Context:

@@ -19,8 +19,9 @@ from loopguard import catalogue
 
 RULES = catalogue.load()
 JUDGED = frozenset(entry.code for entry in RULES if "R" in entry.rule.engines)
-CONSEQUENCES = {"LG406": "LG101"}
-"""What a run sees in place of a cause that only the text can tell: two windows that never let a clear through."""
+CONSEQUENCES = {"LG406": "LG101", "LG405": "LG601"}
+"""What a run sees of a cause that only the text can tell: two windows that never let a clear through, a schedule that
+moves before the window of its optimizer is full."""
 
 EXAMPLES = [
     pytest.param(entry.code, text, id=f"{entry.name}-{kind}-{number}")

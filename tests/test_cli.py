@@ -48,7 +48,7 @@ def test_the_version_is_the_packages(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name a command, `check`, `run` or `rule` (see `loopguard --help`)"),
+        ([], "name a command, `check`, `run`, `rule` or `clean` (see `loopguard --help`)"),
         (["chek"], "no such command `chek`; did you mean `check`?"),
         (["--vers"], "no such option `--vers`; did you mean `--version`?"),
         (["check", "--selekt=LG1"], "no such option `--selekt`; did you mean `--select`?"),

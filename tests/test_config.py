@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import Run, places
+from conftest import BROKEN, Run, places
 
 IGNORE = '[tool.loopguard]\nignore = ["LG101"]\n'
 
@@ -119,7 +119,7 @@ def test_advice_is_off_until_it_is_selected(run: Run) -> None:
 
     on = tomllib.loads(run("check", "--isolated", "--show-settings").stdout)["select"]
     all_on = tomllib.loads(run("check", "--isolated", "--show-settings", "--select", "ALL").stdout)["select"]
-    assert set(all_on) - set(on) == {"LG403"}
+    assert set(all_on) - set(on) == {"LG403", "LG703", "LG903"}
 
 
 @pytest.mark.parametrize(
@@ -151,6 +151,43 @@ def test_advice_is_off_until_it_is_selected(run: Run) -> None:
         ('extend = "gone.toml"', "gone.toml: cannot be read: No such file or directory"),
         ('extend = "loopguard.toml"', "`extend` leads back to this file"),
         ('extend-rules = ["gone"]', "no such folder of rules: gone"),
+        ("events = {}", "`events` must be a list of tables"),
+        ('events = ["a"]', "`events` must be a list of tables"),
+        ('events = [{cal = "a.b"}]', "unknown key `cal` in `events[0]`; did you mean `call`?"),
+        ('events = [{kind = "a.b"}]', "unknown key `kind` in `events[0]`; it is one of call, does, on, loss, when"),
+        ('events = [{call = "a.b"}]', "`events[0]` needs a `does`"),
+        ('events = [{does = ["step"]}]', "`events[0]` needs a `call`"),
+        ('events = [{call = "fused", does = []}]', "`events[0].call` must be a dotted name, or a method's name"),
+        ('events = [{call = 1, does = ["step"]}]', "`events[0].call` must be a dotted name"),
+        ('events = [{call = "a.b", does = []}]', "`events[0].does` must be a list of events: backward, step, clear,"),
+        ('events = [{call = "a.b", does = [1]}]', "`events[0].does` must be a list of events: backward, step, clear,"),
+        (
+            'events = [{call = "a.b", does = ["bakward"]}]',
+            "unknown event `bakward` in `events[0].does`; did you mean `backward`?",
+        ),
+        (
+            'events = [{call = "a.b", does = ["zero_grad"]}]',
+            "unknown event `zero_grad` in `events[0].does`; it is one of backward, step, clear, clip,",
+        ),
+        (
+            'events = [{call = ".a", does = ["step"]}, {call = "a.b", does = ["step"]}]',
+            "`events[1]` needs an `on`: the argument that is stepped or cleared",
+        ),
+        (
+            'events = [{call = ".a", does = ["step"], on = -1}]',
+            "`events[0].on` must be an argument's name, its position",
+        ),
+        (
+            'events = [{call = ".a", does = ["step"], on = []}]',
+            "`events[0].on` must be an argument's name, its position",
+        ),
+        ('events = [{call = ".a", does = ["step"], on = true}]', "`events[0].on` must be an argument's name"),
+        ('events = [{call = ".a", does = ["step"], on = "a b"}]', "`events[0].on` must be an argument's name"),
+        (
+            'events = [{call = ".a", does = ["step"], loss = 0}]',
+            '`events[0].loss` goes with "backward" in `events[0].does`',
+        ),
+        ('events = [{call = ".a", does = ["step"], when = 1}]', "`events[0].when` must be an argument's name"),
     ],
 )
 def test_a_mistake_in_a_file_is_one_line_that_names_it(run: Run, write, text: str, message: str) -> None:
@@ -181,3 +218,35 @@ def test_a_nested_file_is_checked_for_mistakes_before_anything_is_printed(run: R
     result = run("check")
     assert result.stdout == ""
     assert "sub/loopguard.toml: unknown rule `LG7777`" in result.stderr
+
+
+EVENTS = """\
+[[tool.loopguard.events]]
+call = "company.train.fused_update"
+does = ["backward", "step", "clear"]
+on = ["optimizer", 1]
+loss = 0
+when = "last"
+
+[[tool.loopguard.events]]
+call = ".wipe"
+does = ["clear"]
+"""
+
+
+def test_the_settings_show_what_is_known_of_calls(run: Run, write) -> None:
+    import tomllib
+
+    write("pyproject.toml", EVENTS)
+    shown = tomllib.loads(run("check", "--show-settings").stdout)["events"]
+    given = tomllib.loads(EVENTS)["tool"]["loopguard"]["events"]
+    assert shown == [given[0], {**given[1], "on": "self"}]
+
+
+def test_known_calls_of_an_extended_file_hold_too_unless_they_are_told_anew(run: Run, write) -> None:
+    write("base.toml", '[[events]]\ncall = ".wipe"\ndoes = ["clear"]\n')
+    write("loopguard.toml", 'extend = "base.toml"\n[[events]]\ncall = ".other"\ndoes = ["step"]\n')
+    write("a.py", BROKEN + "    optimizer.wipe()\n")
+    assert run("check").exit_code == 0
+    write("loopguard.toml", 'extend = "base.toml"\n[[events]]\ncall = ".wipe"\ndoes = ["clip"]\n')
+    assert "LG101" in run("check").stdout

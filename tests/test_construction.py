@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import indent
+
 import pytest
 from programs import HEAD, codes, marks
 
@@ -56,10 +58,14 @@ def test_an_old_module_that_lives_on_under_another_name_is_trained() -> None:
     assert codes(f"{HEAD}first = model\nmodel = torch.nn.Linear(2, 1)\n{LOOP.replace('model(', 'first(')}") == []
 
 
-@pytest.mark.parametrize("loop", ["for epoch in range(9):\n", "for batch in loader:\n"])
-def test_an_optimizer_with_a_memory_is_built_once(loop: str) -> None:
-    inner = "".join(f"    {line}\n" for line in LOOP.splitlines())
-    assert codes(f"{HEAD}{loop}{ADAM}{inner}") == ["LG801"]
+def in_epochs(begin: str, loop: str = "for epoch in range(9):\n") -> str:
+    """A program that begins each round of a loop in some way, and then trains on all batches."""
+    return f"{HEAD}{loop}{begin}{indent(LOOP, '    ')}"
+
+
+def test_an_optimizer_with_a_memory_is_built_once() -> None:
+    assert codes(in_epochs(ADAM)) == ["LG801"]
+    assert codes(f"{HEAD}for x in loader:\n{ADAM}{UPDATE}") == ["LG801"]
 
 
 @pytest.mark.parametrize(
@@ -72,17 +78,18 @@ def test_an_optimizer_with_a_memory_is_built_once(loop: str) -> None:
         "    if epoch == 3:\n        optimizer = torch.optim.Adam(model.parameters())\n",
         f"    model.requires_grad_(epoch > 1)\n{ADAM}",
         ADAM.replace("model.", "models[epoch]."),
+        f"    model.grow()\n{ADAM}",
     ],
 )
 def test_an_optimizer_that_begins_anew_for_a_reason_is_silent(begin: str) -> None:
-    inner = "".join(f"    {line}\n" for line in LOOP.splitlines())
-    assert codes(f"{HEAD}for epoch in range(9):\n{begin}{inner}") == []
+    assert codes(in_epochs(begin)) == []
 
 
-@pytest.mark.parametrize("loop", ["for fold in range(5):\n", "for task in tasks:\n", "for stage in stages:\n"])
+@pytest.mark.parametrize(
+    "loop", ["for fold in range(5):\n", "for task in tasks:\n", "for stage in stages:\n", "for loader in loaders:\n"]
+)
 def test_folds_tasks_and_stages_have_optimizers_of_their_own(loop: str) -> None:
-    inner = "".join(f"    {line}\n" for line in LOOP.splitlines())
-    assert codes(f"{HEAD}{loop}{ADAM}{inner}") == []
+    assert codes(in_epochs(ADAM, loop)) == []
 
 
 FREEZE = "for p in model.parameters():\n    p.requires_grad = False\n"
@@ -101,6 +108,9 @@ def test_an_optimizer_over_frozen_parameters_only_is_told_at_its_step(freeze: st
         f"{FREEZE}model.head = torch.nn.Linear(2, 1)\n",
         f"{FREEZE}model.head.requires_grad_(True)\n",
         f"{FREEZE}unfreeze(model)\n",
+        f"from peft import get_peft_model\n{FREEZE}model = get_peft_model(model, config)\n",
+        f"{FREEZE}model.add_adapter('new')\n",
+        f"def widen(net):\n    net.extra = make()\n{FREEZE}widen(model)\n",
         "for p in model.body.parameters():\n    p.requires_grad = False\n",
         "if args.freeze:\n    model.requires_grad_(False)\n",
         "for name, p in model.named_parameters():\n    if 'head' not in name:\n        p.requires_grad = False\n",

@@ -19,7 +19,7 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard import runtime
 from loopguard.errors import TrainingLoopError
-from loopguard.runtime import hooks
+from loopguard.runtime import hooks, hooks_updates
 from loopguard.runtime.guard import guard
 from loopguard.runtime.program import program
 
@@ -39,6 +39,7 @@ class Training:
         self.scaled = torch.optim.Adam(self.second.parameters(), lr=0.01)
         self.closing = torch.optim.LBFGS(self.third.parameters(), max_iter=2)
         self.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+        self.schedule = torch.optim.lr_scheduler.ExponentialLR(self.scaled, gamma=0.999)
 
     def run(self) -> list[torch.Tensor]:
         """The losses, and all parameters at the end."""
@@ -60,8 +61,21 @@ class Training:
             other = loss_of(self.second, batch)
             self.scaled.zero_grad()
             self.scaler.scale(other).backward()
+            if number == 12:
+                torch.nn.utils.clip_grad_norm_(self.second.parameters(), 100.0)
+            if number in (1, 2, LONG - 6):
+                torch.nn.utils.clip_grad_norm_(torch.nn.Linear(1, 1).parameters(), 100.0)
+            if number > 12:
+                self.scaler.unscale_(self.scaled)
+                torch.nn.utils.clip_grad_value_(self.second.parameters(), 100.0)
+            if number < 2:
+                with warnings.catch_warnings():
+                    warnings.filterwarnings("ignore", "Detected call of")
+                    self.schedule.step()  # too early
             self.scaler.step(self.scaled)
             self.scaler.update()
+            if number > 2:
+                self.schedule.step()
             losses += [loss, other]
             if number in (10, 12, 14, LONG - 20, LONG - 18):
                 losses += self.validate()
@@ -138,6 +152,7 @@ def name_of(function: FunctionType) -> str:
 
 # What ends the guard when something is wrong is the last that must be right; the hooks are not the guard's to lose.
 LAST = {"watch.Watch._fail", "cruise.Cruise.fail", *(f"hooks.{name}" for name in vars(hooks))}
+LAST |= {f"hooks_updates.{name}" for name in vars(hooks_updates)}
 FUNCTIONS = {name_of(function): function for function in functions().values()}
 AUTO = called("auto")
 CALLED = sorted((AUTO | called("full")) - LAST)
@@ -175,10 +190,16 @@ def test_enough_of_the_guard_is_tried() -> None:
         "sites.Sites.at",
         "modes.Modes.learned",
         "passes.Passes.look",
+        "schedules.Schedules.stepped",
+        "updates.Updates.unscales",
+        "uses.Use.act",
+        "verdicts.clipping.astray",
         "verdicts.closures.lacking",
         "verdicts.construction.rebuilt",
         "verdicts.modes.not_restored",
         "verdicts.modes.over_data",
+        "verdicts.scaling.clipped_scaled",
+        "verdicts.schedules.before_optimizer",
         "verdicts.stale_steps.stale",
     } <= set(CALLED)
     assert len(CALLED) > 100

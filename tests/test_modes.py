@@ -92,6 +92,7 @@ def test_validation_in_training_mode_is_told_at_the_forward_pass() -> None:
         VALIDATION.replace("    with", "    if isinstance(net, nn.Module):\n        net.eval()\n    with", 1),
         # For the running statistics only.
         VALIDATION.replace("total += net(x).sum().item()", "net(x)"),
+        VALIDATION.replace("total += net(x).sum().item()", "output = net(x)"),
         # Another network.
         VALIDATION.replace("net(x)", "teacher_net(x)"),
         # Nobody has switched recording off: perhaps it is trained somewhere.
@@ -100,6 +101,13 @@ def test_validation_in_training_mode_is_told_at_the_forward_pass() -> None:
 )
 def test_a_validation_that_may_be_right_is_silent(validation: str) -> None:
     assert codes(f"{HEAD}{SWITCHED}{validation}") == []
+
+
+def test_a_generator_may_be_sampled_in_training_mode() -> None:
+    text = HEAD + "critic = nn.Linear(1, 1)\nopt = torch.optim.SGD(critic.parameters(), lr=0.1)\n" + SWITCHED
+    text = text.replace("net(x).sum()", "critic(net(x)).mean()") + VALIDATION
+    text += "    for x in loader:\n        opt.zero_grad()\n        critic(x).mean().backward()\n        opt.step()\n"
+    assert "LG702" not in codes(text)
 
 
 def test_what_is_generated_is_validated_too() -> None:

@@ -40,8 +40,7 @@ def test_the_generated_parts_are_up_to_date() -> None:
 
 
 def test_the_configuration_that_is_shown_is_accepted(run: Run, write) -> None:  # type: ignore[no-untyped-def]
-    (shown,) = blocks("toml")
-    write("pyproject.toml", shown)
+    write("pyproject.toml", "\n".join(blocks("toml")))
     for name in ("train.py", "tests/train.py", "third_party/train.py"):
         write(name)
     assert places(run("check")) == ["train.py:11:5: LG101"]

@@ -215,7 +215,7 @@ def slow_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("slow_clock")
 def test_long_work_draws_a_bar_on_a_terminal_and_removes_it() -> None:
     stream = Terminal()
-    assert list(progress.progress("abcdef", stream, wanted=True)) == list("abcdef")
+    assert list(progress.progress("abcdef", 6, stream, wanted=True)) == list("abcdef")
     drawn = stream.getvalue().split("\r")
     assert drawn[1] == f"[{'#' * 10}{'-' * 20}] 2/6 files"
     assert drawn[-1] == "\x1b[K"
@@ -223,13 +223,13 @@ def test_long_work_draws_a_bar_on_a_terminal_and_removes_it() -> None:
 
 def test_short_work_draws_nothing() -> None:
     stream = Terminal()
-    assert list(progress.progress("ab", stream, wanted=True)) == ["a", "b"]
+    assert list(progress.progress("ab", 2, stream, wanted=True)) == ["a", "b"]
     assert stream.getvalue() == ""
 
 
 @pytest.mark.usefixtures("slow_clock")
 def test_a_pipe_gets_no_bar_and_neither_does_who_wants_none() -> None:
     pipe, terminal = StringIO(), Terminal()
-    assert list(progress.progress("abcdef", pipe, wanted=True)) == list("abcdef")
-    assert list(progress.progress("abcdef", terminal, wanted=False)) == list("abcdef")
+    assert list(progress.progress("abcdef", 6, pipe, wanted=True)) == list("abcdef")
+    assert list(progress.progress("abcdef", 6, terminal, wanted=False)) == list("abcdef")
     assert (pipe.getvalue(), terminal.getvalue()) == ("", "")

@@ -15,6 +15,7 @@ from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Place, Reach, Related, Relation
 from loopguard.lifecycles import (
+    automation,
     clipping,
     closure,
     construction,
@@ -49,6 +50,7 @@ LG202 step-before-backward            error    SR
 LG203 step-outside-loop               warning  SR
 LG204 repeated-step                   error    SR
 LG205 closure-misuse                  error    SR
+LG206 manual-step-in-automatic-optimization error S
 LG301 missing-backward                error    SR
 LG302 backward-outside-loop           warning  SR
 LG303 backward-without-graph          error    SR
@@ -186,6 +188,7 @@ PLAIN: dict[Enum, str] = {
     gradient.Mistake.MIXED_STEP: "LG106",
     gradient.Mistake.REPEATED_STEP: "LG204",
     **dict.fromkeys(closure.Mistake, "LG205"),
+    automation.Mistake.BY_HAND: "LG206",
     loss.Mistake.LAST_ONLY: "LG302",
     loss.Mistake.NO_GRAPH: "LG303",
     loss.Mistake.RETAINED: "LG304",
@@ -238,6 +241,8 @@ FACTS = {
     "count": "2",
     "period": "step_size=30",
     "ranks": "0 and 1",
+    "framework": "Lightning",
+    "method": "training_step",
 }
 
 
@@ -343,6 +348,6 @@ def test_messages_name_what_they_are_about() -> None:
 
 def test_every_mistake_of_every_lifecycle_has_a_rule() -> None:
     judged = {mistake for entry in CATALOGUE for mistake in entry.rule.mistakes}
-    lifecycles = (clipping, closure, coverage, gradient, loss, ranks, scaling, schedule, source, window)
-    lifecycles = (closure, construction, coverage, gradient, loss, mode, ranks, sampling, source, window)
+    lifecycles = (automation, clipping, closure, construction, coverage, gradient, loss, mode, ranks, sampling, scaling)
+    lifecycles = (*lifecycles, schedule, source, window)
     assert judged == {mistake for lifecycle in lifecycles for mistake in lifecycle.Mistake}

@@ -36,6 +36,8 @@ SILENT = {
     "a clear in an inner loop": f"for x in loader:\n    for _ in range(n):\n        optimizer.zero_grad()\n{ITERATION}",
     "a clear in a case": f"for x in loader:\n    match mode:\n        case 'a':\n            optimizer.zero_grad()\n"
     f"        case _:\n            model.zero_grad()\n{ITERATION}",
+    "a sum of losses that a list keeps": "def total_of(losses):\n    total = 0\n    for loss in losses:\n"
+    "        total += loss\n        loss.backward()\n    return total\n",
     "a clear in a decorator": "def clearing(f):\n    def inner(*a):\n        optimizer.zero_grad()\n"
     "        return f(*a)\n    return inner\n@clearing\n"
     f"def step(x):\n{ITERATION}for x in loader:\n    step(x)\n",
@@ -92,6 +94,15 @@ SILENT = {
     "an iteration that is broken off": f"while True:\n    optimizer.zero_grad()\n    for x in loader:\n    {ITERATION.replace(chr(10), chr(10) + '    ')}    break\n",
     "updates by hand": "for x in loader:\n    loss = model(x).sum()\n    loss.backward()\n    with torch.no_grad():\n"
     "        for p in model.parameters():\n            p -= 0.1 * p.grad\n            p.grad = None\n",
+    "an engine that computes the gradients itself": "from parallel import launch\nengine = launch(model)\n"
+    "for _ in range(n):\n    engine.zero_grad()\n    engine.execute_schedule(batches)\n    engine.step()\n",
+    "a window that the engine may average": "from parallel import Booster\nbooster = Booster()\n"
+    "for i, x in enumerate(loader):\n    loss = torch.nn.functional.mse_loss(model(x), x)\n    booster.backward(loss, optimizer)\n"
+    "    if (i + 1) % k == 0:\n        optimizer.step()\n        optimizer.zero_grad()\n",
+    "an evaluation that finds nothing to do": "def evaluate(net, batches):\n    net.eval()\n    if batches is None:\n"
+    "        return\n    report(net, batches)\n    net.train()\nnet = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout())\n"
+    "adam = torch.optim.Adam(net.parameters())\nfor x in loader:\n    adam.zero_grad()\n    net(x).sum().backward()\n"
+    "    adam.step()\n    evaluate(net, held_out)\n",
     "another library": "import mxnet\ntrainer = mxnet.gluon.Trainer(params)\nfor x in loader:\n    loss.backward()\n"
     "    trainer.step(32)\n",
 }
@@ -109,3 +120,12 @@ def test_a_broken_loop_beside_it_is_still_found(name: str) -> None:
     beside += "        net(x).sum().backward()\n        sgd.step()\n"
     text = HEAD + SILENT[name] + beside
     assert (len(text.splitlines()), "LG101") in marks(text)
+
+
+def test_a_unit_test_that_steps_without_data_trains_nothing() -> None:
+    probe = (
+        HEAD
+        + "def test_state():\n    for _ in range(3):\n        model(x).sum().backward()\n        optimizer.step()\n"
+    )
+    assert marks(probe, path="test_state.py") == []
+    assert [code for _, code in marks(probe, path="state.py")] == ["LG101"]

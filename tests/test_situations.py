@@ -14,6 +14,7 @@ SITUATIONS = [pytest.param(file, name, id=f"{file.stem}-{name}") for file in FIL
 
 @pytest.mark.filterwarnings("ignore:Using backward.. with create_graph")
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.filterwarnings("ignore:Detected call of .lr_scheduler.step")
 @pytest.mark.parametrize("ledger", ["auto", "full"])
 @pytest.mark.parametrize(("file", "name"), SITUATIONS)
 def test_the_guard_finds_what_is_marked_and_nothing_else(file: Path, name: str, ledger: Ledger) -> None:

@@ -15,6 +15,8 @@ import pytest
 import scenarios
 import stand_ins
 import torch
+from torch.nn.utils import clip_grad
+from torch.optim import lr_scheduler
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
 from examples import program
@@ -68,7 +70,9 @@ def record(training: Callable[[], object]) -> Run:
 
 def guarded(training: Callable[[], object], ledger: Literal["auto", "full"]) -> Run:
     """Run a training under a guard, which must not fail and must leave torch as it was."""
-    before = {owner: dict(vars(owner)) for owner in (Optimizer, torch.nn.Module, torch.amp.GradScaler, torch.autograd)}
+    schedules = [item for item in vars(lr_scheduler).values() if isinstance(item, type)]
+    owners = (Optimizer, torch.nn.Module, torch.amp.GradScaler, torch.autograd, clip_grad, *schedules)
+    before = {owner: dict(vars(owner)) for owner in owners}
     with guard(on_finding="collect", ledger=ledger) as watch:
         run = record(training)
     assert watch.failed is None, repr(watch.failed)

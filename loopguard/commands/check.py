@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-import traceback
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +20,10 @@ from loopguard.paths import absolute, shown
 from loopguard.report.progress import progress
 from loopguard.report.style import Style, choose
 from loopguard.settings import Resolver
+from loopguard.survey import processors
+
+if TYPE_CHECKING:
+    from loopguard.cache import Cache
 
 _LONGEST_ERROR = 120
 
@@ -54,6 +57,8 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
 @click.option("--show-files", is_flag=True, help="Print the files that would be checked.")
 @click.option("--show-settings", is_flag=True, help="Print the settings that hold for the first file.")
 @click.option("-n", "--no-cache", is_flag=True, help="Read and write no cache.")
+@click.option("--cache-dir", metavar="DIR", type=Path, help="Where the cache is.  [default: .loopguard_cache]")
+@click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many processes.  [default: as many as processors]")
 @click.option("-q", "--quiet", is_flag=True, help="Print findings, nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what was done, and the traceback of a failure.")
 @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True)
@@ -74,7 +79,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
             return 0
     else:
         files = discover([Path(path) for path in paths or (".",)], resolver, _warn)
-    checker = Checker(resolver, _roots(resolver, paths))
+    roots = _roots(resolver, paths)
+    checker = Checker(resolver, roots)
     checker.validate()
     if options["show_files"]:
         _print(map(str, files))
@@ -90,8 +96,9 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     else:
         if not files:
             _warn("no Python files found under the given paths")
-        for file in progress(files, sys.stderr, wanted=not options["quiet"]):
-            checker.check(file)
+        done = checker.check_all(files, _cache(resolver, roots, options), options["jobs"] or processors())
+        for _ in progress(done, len(files), sys.stderr, wanted=not options["quiet"]):
+            pass
     report = checker.finish()
     _show_crashes(report, options["verbose"])
     _show(report, resolver, options)
@@ -124,6 +131,16 @@ def _roots(resolver: Resolver, paths: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys([*roots, Path.cwd(), *given]))
 
 
+def _cache(resolver: Resolver, roots: Sequence[Path], options: dict[str, Any]) -> Cache | None:
+    """The cache of the project that the current directory belongs to, None if none is wanted."""
+    if options["no_cache"]:
+        return None
+    from loopguard.cache import NAME, Cache, way
+
+    given: Path | None = options["cache_dir"]
+    return Cache(absolute(given) if given is not None else resolver.top.root / NAME, way(roots))
+
+
 def _show(report: Report, resolver: Resolver, options: dict[str, Any]) -> None:
     style = choose(options["color"], sys.stdout.isatty(), os.environ)
     name = resolver.top.output_format
@@ -150,12 +167,12 @@ def _rendered(report: Report, resolver: Resolver, name: str, style: Style, count
 
 def _show_crashes(report: Report, verbose: bool) -> None:
     for crash in report.crashes:
-        error = " ".join(f"{type(crash.error).__name__}: {crash.error}".split())
+        error = " ".join(f"{crash.kind}: {crash.text}".split())
         # The text of an error may be that of a whole syntax tree.
         error = error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
         _note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
         if verbose:
-            traceback.print_exception(crash.error)
+            click.echo(crash.trace, err=True, nl=False)
 
 
 def _url(resolver: Resolver) -> Callable[[str], str | None]:

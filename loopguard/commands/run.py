@@ -77,7 +77,7 @@ def _check(file: Path, resolver: Resolver) -> Report:
     checker.check(file)
     checked = checker.finish()
     for crash in checked.crashes:
-        say(f"loopguard: warning: {crash.path} could not be checked before it runs: {type(crash.error).__name__}")
+        say(f"loopguard: warning: {crash.path} could not be checked before it runs: {crash.kind}")
     return checked
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loopguard import catalogue, select
+from loopguard.config_events import described
 from loopguard.settings import DEFAULT_EXCLUDE, Resolver
 
 
@@ -34,3 +35,6 @@ def describe(resolver: Resolver, file: Path | None) -> Iterator[str]:
     for globs, negated, _, codes in settings.ignores:
         pattern = ("!" if negated else "") + globs.patterns[0]
         yield f"{json.dumps(pattern)} = {json.dumps(list(codes))}"
+    for item in settings.knowledge.calls:
+        yield "[[events]]"
+        yield from (f"{key} = {json.dumps(value)}" for key, value in described(item).items())

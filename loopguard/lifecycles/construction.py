@@ -13,7 +13,6 @@ class Mistake(Enum):
 
     REBUILT = "an optimizer built anew, over and over, for the same parameters"
     REPLACED = "an optimizer that holds parameters which the model has replaced"
-    MANUAL_STEP = "a step by hand where the framework steps by itself"
 
 
 STATELESS = frozenset({"SGD"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from time import monotonic
 from typing import TextIO, TypeVar
 
@@ -13,8 +13,8 @@ _EVERY = 0.1
 _WIDTH = 30
 
 
-def progress(items: Sequence[_Item], stream: TextIO, wanted: bool) -> Iterator[_Item]:
-    """The items; while they are consumed, a bar on `stream` if it is a terminal and a second has gone by."""
+def progress(items: Iterable[_Item], total: int, stream: TextIO, wanted: bool) -> Iterator[_Item]:
+    """The `total` items; while they are consumed, a bar on `stream` if it is a terminal and a second has gone by."""
     if not (wanted and stream.isatty()):
         yield from items
         return
@@ -23,8 +23,8 @@ def progress(items: Sequence[_Item], stream: TextIO, wanted: bool) -> Iterator[_
     for done, item in enumerate(items):
         now = monotonic()
         if now >= due:
-            filled = done * _WIDTH // len(items)
-            stream.write(f"\r[{'#' * filled}{'-' * (_WIDTH - filled)}] {done}/{len(items)} files")
+            filled = done * _WIDTH // total
+            stream.write(f"\r[{'#' * filled}{'-' * (_WIDTH - filled)}] {done}/{total} files")
             stream.flush()
             due, drawn = now + _EVERY, True
         yield item

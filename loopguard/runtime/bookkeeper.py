@@ -13,9 +13,9 @@ from typing import Any
 from weakref import ref
 
 import torch
+from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer
 
-from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import loss
 from loopguard.lifecycles.gradient import Mistake
@@ -44,10 +44,6 @@ _STEPS: dict[Mistake, Verdict] = {
 
 Safely = Callable[[Callable[[], object]], object]
 """Does some work of the guard's in the middle of the user's, and lets no error of it out."""
-
-
-def _never_applied(telling: Telling) -> Case | None:
-    return unused_gradients.never_applied(telling, over=False)
 
 
 class Bookkeeper:
@@ -116,7 +112,7 @@ class Bookkeeper:
         if account is not None:
             mistake = account.clear(entry)
             if mistake is not None:
-                self._ask(mistake, account, entry, _never_applied, frame)
+                self._ask(mistake, account, entry, unused_gradients.not_yet_applied, frame)
 
     def begin_backward(self, roots: Sequence[Any], frame: FrameType) -> None:
         """Gradients are about to be computed."""
@@ -129,12 +125,13 @@ class Bookkeeper:
         entry = self._now.backward = self._happens(Kind.BACKWARD, 0, frame)
         self.history.backwards.setdefault(entry.site, entry)
         self.around.exchanges.begins(entry)
+        self.around.updates.backward_begins(entry, roots)
         for seen in self._closures.values():
             seen.backwards += 1
         for account in list(self.history.accounts.values()):
             mistake = account.before_backward(entry.site)
             if mistake is not None and account.last_clear is not None:
-                self._ask(mistake, account, account.last_clear, _never_applied, frame, entry.site)
+                self._ask(mistake, account, account.last_clear, unused_gradients.not_yet_applied, frame, entry.site)
         if entry.site.visits < OFTEN:
             self._journal.disturb()
             self._look_closely(entry, roots, frame)
@@ -182,6 +179,7 @@ class Bookkeeper:
         if entry.site.visits == 1 and closures.needs_closure(optimizer):
             self._docket.file(closures.absent(self._telling(account, entry, frame)), frame)
         elif not account.inner:
+            self.around.updates.steps(account, entry, frame)
             self._check_step(account, entry, frame)
             if account.movement.before(optimizer, account.steps + 1):
                 self._journal.disturb()
@@ -202,11 +200,12 @@ class Bookkeeper:
             self._check_closure(account, account.stepping, seen, optimizer, frame)
         self._finish(account, account.stepping, optimizer, frame)
 
-    def begin_scaled_step(self, optimizer: Optimizer) -> None:
+    def begin_scaled_step(self, optimizer: Optimizer, scaler: GradScaler, frame: FrameType) -> None:
         """A scaler is about to step an optimizer, or to skip the step."""
         account = self.account(optimizer)
         if account is not None:
             account.scaled = self._now.events
+            self.around.updates.scaled_step(account, scaler, frame)
 
     def end_scaled_step(self, optimizer: Optimizer, error: BaseException | None, frame: FrameType) -> None:
         """The scaler has. A step that it skipped has used up its gradients all the same."""
@@ -258,6 +257,7 @@ class Bookkeeper:
             if site.visits == 1 and any(account.steps for account in self.history.accounts.values()):
                 self._docket.file(losses.last_only(entry), None)
         if error is None:
+            self.around.schedules.conclude()
             self.leave_group()
         else:
             self._peers.leave(self._docket)

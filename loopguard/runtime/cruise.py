@@ -15,16 +15,19 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 from weakref import ref
 
 import torch
+from torch import Tensor
+from torch.amp import GradScaler
 from torch.optim.optimizer import Optimizer
 
 from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.docket import OFTEN
-from loopguard.runtime.hooks import MEANT
+from loopguard.runtime.hearing import Answer, Hearing
 from loopguard.runtime.journal import Act, Journal, Operation, Play
+from loopguard.runtime.listener import MEANT
 from loopguard.runtime.progress import Progress
 
 _LONGEST = 2048
@@ -36,15 +39,13 @@ _LASTING = 256
 _WORTH = 4
 """How many cycles a cruise must be able to last."""
 
-_Answer = TypeVar("_Answer")
-
 _Whence = tuple[int, int, int, tuple[tuple[int, int], ...]]
 """How far up the stack an event comes from, which instruction of which code, and those that have called it."""
 
 _NOWHERE = [0]
 
 
-class Cruise:
+class Cruise(Hearing):
     """Listens to the hooks for a bookkeeper. `failed` is called with what has gone wrong, once."""
 
     def __init__(
@@ -56,12 +57,11 @@ class Cruise:
         *,
         enabled: bool,
     ) -> None:
-        self._bookkeeper = bookkeeper
+        super().__init__(bookkeeper)
         self._progress = progress
         self._journal = journal
         self._failed = failed
         self._enabled = enabled
-        self._is_on = True
         # What is learned: the events so far, the period in which they seem to come back, and for how long they have.
         self._log: list[Play] = []
         self._places: dict[tuple[object, ...], int] = {}
@@ -78,7 +78,6 @@ class Cruise:
         self._cycles = self._left = 0
         self._next = _NOWHERE
         # What surrounds the events: how many there were, without clears, until this cruise began.
-        self._around = bookkeeper.around
         self._around.clock = self._moment
         self._heard = 0
         self._rest()
@@ -145,13 +144,17 @@ class Cruise:
             return
         self._hear(Act.STEP_END, optimizer, lambda: self._bookkeeper.end_step(optimizer, sys._getframe(4)))
 
-    def scaled_step_begins(self, optimizer: Optimizer) -> None:
+    def scaled_step_begins(self, optimizer: Optimizer, scaler: GradScaler) -> None:
         """A scaler is about to step an optimizer, or to skip the step."""
         at = self._at
         if self._scaled[at] == id(optimizer):
             self._at = self._next[at]
             return
-        self._hear(Act.SCALED_STEP, optimizer, lambda: self._bookkeeper.begin_scaled_step(optimizer))
+        self._hear(
+            Act.SCALED_STEP,
+            optimizer,
+            lambda: self._bookkeeper.begin_scaled_step(optimizer, scaler, sys._getframe(4)),
+        )
 
     def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
         """The scaler has, or has failed."""
@@ -166,40 +169,39 @@ class Cruise:
             error,
         )
 
-    def made(self, optimizer: Optimizer) -> None:
-        """An optimizer is there."""
-        frame = sys._getframe(1)
-        self.do(lambda: self._bookkeeper.made(optimizer, frame))
+    def scaled(self, scaler: GradScaler, losses: object) -> None:
+        """A scaler has scaled losses."""
+        self._ask(lambda: self._around.updates.scaled(losses))
+        if not self._goes_by(self._scales, id(scaler)):
+            self._hear(Act.SCALE, scaler, _nothing)
 
-    def wrapped(self, module: torch.nn.Module) -> None:
-        """A module is trained by several processes."""
-        self.do(lambda: self._bookkeeper.wrapped(module))
+    def unscale_begins(self, scaler: GradScaler, optimizer: Optimizer) -> None:
+        """A scaler has been asked to unscale the gradients of an optimizer."""
+        if not self._goes_by(self._unscales, id(optimizer)):
+            self._hear(
+                Act.UNSCALE,
+                optimizer,
+                lambda: self._around.updates.unscales(self._bookkeeper.account(optimizer), scaler, sys._getframe(4)),
+            )
 
-    def leaves_group(self) -> None:
-        """The process group is about to be destroyed."""
-        self.do(self._bookkeeper.leave_group)
+    def updated(self, scaler: GradScaler) -> None:
+        """A scaler has updated its scale."""
+        self._around.updates.settle()
+        if not self._goes_by(self._updates, id(scaler)):
+            self._hear(Act.UPDATE, scaler, lambda: self._around.updates.updated(scaler))
 
-    # What surrounds the events is no part of a cycle, and ends no cruise unless it is news.
+    def clip_begins(self, parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+        """Gradients are about to be clipped."""
+        if not self._goes_by(self._clips, 1):
+            self._hear(Act.CLIP, None, lambda: self._around.updates.clips(parameters, gradients, sys._getframe(4)))
 
-    def switched(self, module: torch.nn.Module, before: bool) -> bool:
-        """A module is in another mode, or in the same, than `before`. Whether to tell of forward passes."""
-        frame = sys._getframe(1)
-        if not self._ask(lambda: self._around.modes.is_news(module, before, frame)):
+    def _goes_by(self, due: list[int], who: int) -> bool:
+        """Whether an event is due, wherever it comes from."""
+        at = self._at
+        if due[at] != who:
             return False
-        modes, passes = self._around.modes, self._around.passes
-        return bool(self.do(lambda: passes.evaluates(modes.evaluates(module, frame))))
-
-    def recording_stops(self, frame: FrameType) -> bool:
-        """A block has begun in which nothing is recorded, in `frame`. Whether to tell of forward passes."""
-        return self._ask(lambda: self._around.passes.recording_stops(frame))
-
-    def forward_begins(self, module: torch.nn.Module) -> bool:
-        """A module is called. Whether to go on telling of forward passes."""
-        frame = sys._getframe(1)
-        go_on = self._ask(lambda: self._around.passes.look(module, frame))
-        if self._around.passes.found is not None:
-            go_on = bool(self.do(lambda: self._around.passes.judge(frame)))
-        return go_on
+        self._at = self._next[at]
+        return True
 
     def _moment(self) -> int:
         """How many events there were so far that are no clears."""
@@ -207,15 +209,7 @@ class Cruise:
         passed = sum(play.act is not Act.CLEAR for play in cycle) * (self._cycles - self._left) if cycle else 0
         return self._heard + passed + sum(play.act is not Act.CLEAR for play in cycle[: self._at])
 
-    def _ask(self, question: Callable[[], bool]) -> bool:
-        """Ask something for which the books need not be up to date."""
-        try:
-            return self._is_on and question()
-        except Exception as error:
-            self.fail(error)
-        return False
-
-    def do(self, work: Callable[[], _Answer]) -> _Answer | None:
+    def do(self, work: Callable[[], Answer]) -> Answer | None:
         """Have the bookkeeper do something that is no event of the training, with its books up to date."""
         try:
             self._leave(None)
@@ -326,6 +320,10 @@ class Cruise:
             self._step_ends,
             self._scaled,
             self._scaled_ends,
+            self._scales,
+            self._unscales,
+            self._updates,
+            self._clips,
         ) = ([owner if act is wanted else 0 for act, owner in due] for wanted in Act)
 
     # Leaving.
@@ -335,6 +333,7 @@ class Cruise:
         nothing = _NOWHERE * len(self._next)
         self._clears = self._backwards = self._backward_ends = nothing
         self._steps = self._step_ends = self._scaled = self._scaled_ends = nothing
+        self._scales = self._unscales = self._updates = self._clips = nothing
 
     def _leave(self, error: BaseException | None) -> None:
         """Enter what went by unseen. `error` is what has ended the event that is going on."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from types import FrameType
 
+from loopguard.arbitration import Arbiter
 from loopguard.case import Case
 from loopguard.finding import Finding
 from loopguard.runtime.judge import Judge
@@ -56,6 +57,7 @@ class Docket:
         self._questions: dict[Key, _Question] = {}
         self._judged: dict[tuple[Enum, str], bool] = {}
         self._known: dict[tuple[str, object], Record] = {}
+        self._arbiter = Arbiter()
 
     def ask(self, key: Key, verdict: Callable[[], Case | None], frame: FrameType) -> bool:
         """Ask a verdict about a mistake, unless this one has been told or dismissed. Whether there is a finding."""
@@ -88,9 +90,12 @@ class Docket:
 
     def file(self, case: Case | None, frame: FrameType | None) -> Record | None:
         """Let the rules name a case, and tell it if it is new. None if no rule that is on does, or it is hidden."""
-        finding = self._judge.name(case) if case is not None else None
+        if case is None or not self._arbiter.admits(case):
+            return None
+        finding = self._judge.name(case)
         if finding is None:
             return None
+        self._arbiter.note(case)
         key = (finding.code, finding.place)
         record = self._known.get(key)
         if record is not None:

@@ -1,4 +1,6 @@
-"""The only file that patches torch. It turns calls into events and tells them to the listeners.
+"""What patches torch, together with the watchers of hooks_updates.py; nothing else does.
+
+Calls become events, and are told to the listeners.
 
 What is patched are modules and classes, never objects: an attribute on an optimizer would break pickling and
 learning-rate schedulers. Every backward pass goes through one function of `torch.autograd`, every step through the
@@ -13,12 +15,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from bdb import BdbQuit
 from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
-from types import FrameType
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed
@@ -30,61 +30,10 @@ from torch.optim.optimizer import (
 from torch.utils.hooks import RemovableHandle
 
 import loopguard
-from loopguard.errors import TrainingLoopError
-
-MEANT = (TrainingLoopError, BdbQuit)
-"""What a listener may raise into the training; all else is a bug of ours, which ends the listening."""
+from loopguard.runtime.hooks_updates import watched
+from loopguard.runtime.listener import MEANT, Listener
 
 _Answer = TypeVar("_Answer")
-
-
-class Listener(Protocol):
-    """Who is told."""
-
-    def fail(self, error: BaseException) -> None:
-        """It has failed at what it was told, and will be told nothing more."""
-
-    def made(self, optimizer: Optimizer) -> None:
-        """An optimizer has been constructed."""
-
-    def wrapped(self, module: torch.nn.Module) -> None:
-        """A module has been wrapped for data-parallel training."""
-
-    def leaves_group(self) -> None:
-        """The default process group is about to be destroyed."""
-
-    def backward_begins(self, roots: Sequence[Any]) -> None:
-        """A backward pass that accumulates into leaves starts from these tensors."""
-
-    def backward_ends(self, error: BaseException | None) -> None:
-        """It is over, or has failed."""
-
-    def cleared(self, owner: Optimizer | torch.nn.Module) -> None:
-        """The gradients of an optimizer's or of a module's parameters have been cleared."""
-
-    def step_begins(self, optimizer: Optimizer, closure: Callable[[], Any] | None) -> Callable[[], Any] | None:
-        """An optimizer is about to step. May return a closure to be called in place of the given one."""
-
-    def step_ends(self, optimizer: Optimizer) -> None:
-        """It has stepped."""
-
-    def switched(self, module: torch.nn.Module, before: bool) -> bool:
-        """A module has been switched to training or evaluation; `before` it was in training mode, or not.
-
-        Returns whether the listener wants to be told of the forward passes that follow.
-        """
-
-    def recording_stops(self, frame: FrameType) -> bool:
-        """A block has begun, in `frame`, in which autograd records nothing. Returns the same."""
-
-    def forward_begins(self, module: torch.nn.Module) -> bool:
-        """A module is about to compute something. Returns whether the listener wants to be told of the next one."""
-
-    def scaled_step_begins(self, optimizer: Optimizer) -> None:
-        """A GradScaler is about to step an optimizer, or to skip the step."""
-
-    def scaled_step_ends(self, optimizer: Optimizer, error: BaseException | None) -> None:
-        """It has, or has failed."""
 
 
 _HERE = f"{Path(loopguard.__file__).parent}/"
@@ -137,7 +86,8 @@ def _install() -> None:
     _patch(Optimizer, "__init__", _watch_making)
     _patch(Optimizer, "zero_grad", _watch_clearing)
     _patch(torch.nn.Module, "zero_grad", _watch_clearing)
-    _patch(torch.amp.GradScaler, "step", _watch_scaled_step)
+    for owner, name, watch in watched(lambda: _listeners, _survive):
+        _patch(owner, name, watch)
     _patch(torch.nn.parallel.DistributedDataParallel, "__init__", _watch_wrapping)
     _patch(torch.nn.Module, "train", _watch_switching)
     for block in (torch.no_grad, torch.inference_mode, torch.set_grad_enabled):
@@ -152,7 +102,9 @@ def _install() -> None:
 
 def _patch(owner: Any, name: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
     original = vars(owner)[name]
-    replacement = _not_compiled(wraps(original)(watch(original)))
+    replacement: Callable[..., Any] = wraps(original)(watch(original))
+    if replacement.__code__.co_filename.startswith(_HERE):
+        replacement = _not_compiled(replacement)
     setattr(owner, name, replacement)
 
     def undo() -> None:
@@ -254,33 +206,6 @@ def _watch_leaving(original: Callable[..., Any]) -> Callable[..., Any]:
         original(group)
 
     return destroy_process_group
-
-
-def _watch_scaled_step(original: Callable[..., Any]) -> Callable[..., Any]:
-    def step(self: Any, optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        listeners = _listeners
-        for listener in listeners:
-            try:
-                listener.scaled_step_begins(optimizer)
-            except Exception as failure:
-                _survive(listener, failure)
-        try:
-            result = original(self, optimizer, *args, **kwargs)
-        except BaseException as error:
-            for listener in listeners:
-                try:
-                    listener.scaled_step_ends(optimizer, error)
-                except Exception as failure:
-                    _survive(listener, failure)
-            raise
-        for listener in listeners:
-            try:
-                listener.scaled_step_ends(optimizer, None)
-            except Exception as failure:
-                _survive(listener, failure)
-        return result
-
-    return step
 
 
 # Modes, and forward passes where nothing is recorded.

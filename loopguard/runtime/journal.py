@@ -21,6 +21,10 @@ class Act(Enum):
     STEP_END = auto()
     SCALED_STEP = auto()
     SCALED_STEP_END = auto()
+    SCALE = auto()
+    UNSCALE = auto()
+    UPDATE = auto()
+    CLIP = auto()
 
 
 class Operation(Enum):
@@ -31,6 +35,11 @@ class Operation(Enum):
     DEPOSIT = auto()
     STEP = auto()
     OTHER_STEP = auto()
+    UNSCALE = auto()
+    SCALED_STEP = auto()
+    UPDATE = auto()
+    CLIP = auto()
+    FORGET = auto()
 
 
 Done = tuple["Account", Operation, "Site | None"]

@@ -18,10 +18,12 @@ from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
 from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
+from loopguard.lifecycles.scaling import Action as Using
 from loopguard.runtime.gradients import Stamp, is_same, is_zero, parameters_of, stamp, version_of
 from loopguard.runtime.journal import Journal, Operation
 from loopguard.runtime.movement import Movement
 from loopguard.runtime.sites import Site
+from loopguard.runtime.uses import Use
 
 _ATTENTION = 4
 """For how many backward passes all parameters are looked at when something is new."""
@@ -98,6 +100,7 @@ class Account:
         self.optimizer = ref(optimizer)
         self.full = full
         self.movement = Movement()
+        self.use = Use()
         self.row = CLEAN
         self.attention = _ATTENTION
         self.depth = 0
@@ -137,6 +140,7 @@ class Account:
         self.held = frozenset(map(id, parameters_of(optimizer)))
         if any(p.grad is not None for p in parameters_of(optimizer)):
             self.row = FRESH
+            self.use.forget()
 
     # What hooks tell.
 
@@ -145,6 +149,7 @@ class Account:
         self._journal.note(self, Operation.CLEAR)
         if entry is None:
             self._journal.disturb()  # no hook tells of it
+        self.use.act(Using.CLEAR)
         self.row, mistake = self.row.clear
         if mistake is not None:
             self.discarded += 1
@@ -220,6 +225,7 @@ class Account:
         """New gradients have been added."""
         self._journal.note(self, Operation.DEPOSIT)
         self.fed += 1
+        self.use.receives(entry.site.loss, entry)
         self.row, _ = self.row.backward
         self.deposits.append(entry)
         if len(self.deposits) > _KEPT:
@@ -264,6 +270,7 @@ class Account:
         mistake = self.row.step[1]
         self.row = self.row.step[0]
         self.steps += 1
+        self.use.act(Using.STEP, entry)
         counts = self.step_sites.setdefault(entry.site, [0, 0])
         if mistake is Mistake.EMPTY_STEP:
             counts[1] += 1
@@ -321,6 +328,8 @@ class Account:
             and self._is_edited()
         ):
             self.row = FRESH  # scaled or replaced by hand: what the author makes of it is the author's
+            if self.use.vain is None:  # else it was a clip that has edited them
+                self.use.forget()
             self._journal.disturb()
             return None
         left = [p for p in parameters_of(optimizer) if p.grad is not None and not (values and is_zero(p.grad))]

@@ -67,7 +67,7 @@ class Makings:
         if not _remembers(optimizer):
             return
         parameters = _sample(list(parameters_of(optimizer)))
-        site = self._sites.at(Kind.BUILD, _maker(frame, optimizer))
+        site = self._sites.at(Kind.BUILD, maker(frame, optimizer))
         entry = Entry(site, self._now.iteration, self._now.events)
         making = Making(account, entry, [(ref(p), p._version) for p in parameters])
         before = self._last.get(site)
@@ -104,11 +104,11 @@ def _sample(parameters: Sequence[Tensor]) -> list[Tensor]:
     return [trained[0], trained[-1]] if trained else []
 
 
-def _maker(frame: FrameType, optimizer: Optimizer) -> FrameType:
-    """The frame that has made an optimizer: the one above those of its own constructors."""
-    maker, up = frame, frame.f_back
+def maker(frame: FrameType, thing: object) -> FrameType:
+    """The frame that has made an object: the one above those of its own constructors."""
+    found, up = frame, frame.f_back
     while up is not None:
-        if up.f_code.co_name == "__init__" and up.f_locals.get("self") is optimizer:
-            maker = up.f_back or up
+        if up.f_code.co_name == "__init__" and up.f_locals.get("self") is thing:
+            found = up.f_back or up
         up = up.f_back
-    return maker
+    return found

@@ -86,10 +86,16 @@ class Modes:
         self._evaluations.append(found)
         return found
 
-    def unrecorded(self) -> None:
-        """Autograd records nothing for a while: where modules are in evaluation mode, they are evaluated."""
+    @property
+    def awaits_a_pass(self) -> bool:
+        """Whether a module was switched to evaluation, and it has to be seen yet whether it is evaluated then."""
+        return any(not (evaluation.unrecorded or evaluation.learned) for evaluation in self._evaluations)
+
+    def passed_unrecorded(self, module: nn.Module) -> None:
+        """A module computes something of which nothing is recorded: if it was switched to evaluation, for that."""
         for evaluation in self._evaluations:
-            evaluation.unrecorded = True
+            if not evaluation.learned and any(part is evaluation.module() for part in module.modules()):
+                evaluation.unrecorded = True
 
     def learned(self, account: Account, step: Entry, frame: FrameType) -> None:
         """An optimizer has stepped: see in which mode the modules are that it trains."""

@@ -84,12 +84,12 @@ class Passes:
         """A block begins in which nothing is recorded, in `frame`. Whether to look at the forward passes in it."""
         if not self._history.accounts or not self._sites.is_users(frame.f_code):
             return False
-        self._modes.unrecorded()
         key = id(frame.f_code), frame.f_lasti
         times = self._blocks.get(key, (0,))[0] + 1
         self._blocks[key] = times, frame.f_code
         # At powers of two, and the time after: a pass over data may have a block for each batch.
-        if times > OFTEN and times & (times - 1) and (times - 1) & (times - 2):
+        is_rare = times > OFTEN and times & (times - 1) and (times - 1) & (times - 2)
+        if is_rare and not self._modes.awaits_a_pass:
             return False
         self._begin()
         return True
@@ -118,6 +118,7 @@ class Passes:
         moment = self._clock()
         if not records:
             self._unrecorded = moment, _WITHIN[torch.is_inference_mode_enabled()]
+            self._modes.passed_unrecorded(module)
         site = self._sites.at(Kind.FORWARD, frame)
         known = self._passes.get((id(module), site))
         if known is None or known.moment != moment or known.module() is not module or known.records != records:

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from loopguard.lifecycles.scaling import Action
 from loopguard.runtime.journal import Act, Done, Operation, Play
 from loopguard.runtime.ledger import Account, Entry
 from loopguard.runtime.sites import Site
+
+_USES = {
+    Operation.UNSCALE: Action.UNSCALE,
+    Operation.SCALED_STEP: Action.SCALER_STEP,
+    Operation.UPDATE: Action.UPDATE,
+    Operation.CLIP: Action.CLIP,
+}
 
 
 class Progress:
@@ -82,3 +90,7 @@ class Progress:
                 account.after_step(step, marked=True)
             elif operation is Operation.OTHER_STEP:
                 account.other_step()
+            elif operation in _USES:
+                account.use.act(_USES[operation])
+            elif operation is Operation.FORGET:
+                account.use.forget()

@@ -17,6 +17,7 @@ import torch
 
 import loopguard
 from loopguard.events import Event, Kind, Place
+from loopguard.lifecycles.scaling import Action
 from loopguard.runtime.program import Loop, Program, program
 
 _USER, _LIBRARY, _MACHINERY = range(3)
@@ -38,6 +39,7 @@ class Site:
         self.number = number
         self.kind = kind
         self.visits = 0
+        self.loss: Action | None = None  # of what kind the loss of its last backward pass was, if that is known
         self.calls = calls
         self.frames = frames  # the id of the code and the offset, of each of the innermost frames in turn
         self.program: Program = program(calls[0][0].co_filename)

@@ -17,7 +17,9 @@ from loopguard.runtime.makings import Makings
 from loopguard.runtime.modes import Modes
 from loopguard.runtime.passes import Passes
 from loopguard.runtime.progress import Progress
+from loopguard.runtime.schedules import Schedules
 from loopguard.runtime.sites import Sites
+from loopguard.runtime.updates import Updates
 from loopguard.runtime.verdicts import losses, replicas
 from loopguard.runtime.verdicts.telling import History, Telling
 
@@ -30,6 +32,8 @@ class Surroundings:
         self.modes = Modes(history, docket, sites, progress, journal, lambda: self.clock())
         self.passes = Passes(history, docket, sites, progress, self.modes, lambda: self.clock())
         self.makings = Makings(history, docket, sites, progress)
+        self.updates = Updates(history, docket, sites, progress, journal)
+        self.schedules = Schedules(history, docket, sites, progress)
         self.exchanges = replicas.Exchanges()
         self._history = history
         self._docket = docket
@@ -51,6 +55,8 @@ class Surroundings:
     def stepped(self, account: Account, entry: Entry, frame: FrameType) -> None:
         """An optimizer has stepped."""
         self.modes.learned(account, entry, frame)
+        self.updates.stepped(account, frame)
+        self.schedules.stepped(account, entry, frame)
         if account.steps == 1:
             self.makings.stepped(account, entry, frame)
         if account.steps <= OFTEN and len(account.last_use) > 1 and self._docket.judges(Mistake.NO_SYNC, entry.site):

@@ -18,6 +18,7 @@ from loopguard.runtime.distributed import rank_of_process
 from loopguard.runtime.docket import Docket, Record, Tell
 from loopguard.runtime.journal import Journal
 from loopguard.runtime.judge import Judge
+from loopguard.runtime.listener import MEANT
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Sites
 from loopguard.runtime.statement import statement
@@ -79,7 +80,7 @@ class Watch:
         """Give the verdicts that need the end of the run, and leave torch as it was. `error` is what ended it early."""
         try:
             self.listener.do(lambda: self._bookkeeper.conclude(error))
-        except hooks.MEANT:
+        except MEANT:
             raise
         except Exception as failure:
             self.listener.fail(failure)

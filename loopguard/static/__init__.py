@@ -3,7 +3,7 @@
 analyse         one file, from text to cases
 syntax          text to libcst tree, with positions
 scope           names and files; project finds the files around; families tells PyTorch's from others'
-values          what a name can stand for; library, what is known of other people's names
+values          what a name can stand for; library, what is known of other people's names, frameworks, of their doings
 lowering/       trees to graphs of events
 paths/          graphs to stories
 verdicts/       stories to cases

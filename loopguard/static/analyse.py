@@ -6,18 +6,21 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from loopguard.arbitration import arbitrate
 from loopguard.case import Case
 from loopguard.events import Event, Kind
 from loopguard.lifecycles import construction, loss
 from loopguard.lifecycles import source as text_mistakes
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
-from loopguard.static.lowering.lower import functions_of, lower_function, lower_module
+from loopguard.static.lowering.driven import driving_of
+from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
 from loopguard.static.lowering.relevance import is_root
+from loopguard.static.outline import outline
 from loopguard.static.project import Project
-from loopguard.static.scope import File
+from loopguard.static.scope import File, Names
 from loopguard.static.syntax import TextError, Tree
-from loopguard.static.verdicts.arbitration import arbitrate
+from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
 from loopguard.static.verdicts.gradients import gradient_cases
@@ -43,7 +46,10 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
     try:
-        yield from _analyse(File(source, project, Tree(source.text)))
+        short = outline(source.text)
+        # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
+        if short is None or is_pytorch(Names(source.path, project, short.bindings)):
+            yield from _analyse(File(source, project, Tree(source.text, short)))
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:
@@ -59,7 +65,7 @@ def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
 
 def _analyse(file: File) -> Iterator[Case]:
     if not is_pytorch(file):
-        return
+        return  # a text that Python does not read may be one that libcst does
     seen: set[tuple[object, object]] = set()
     for ctx in _lowerings(file):
         if ctx.truncated:
@@ -77,7 +83,7 @@ def _lowerings(file: File) -> Iterator[Context]:
     lowered = [lower_module(file)]
     yield lowered[0]
     for function, owner in roots:
-        if is_root(file, function.node):
+        if is_root(file, function.node) or driving_of(file, function, owner) is not None:
             lowered.append(lower_function(file, function, owner))
             yield lowered[-1]
     called = {node for ctx in lowered for node in ctx.called}
@@ -86,9 +92,15 @@ def _lowerings(file: File) -> Iterator[Context]:
         # A function that another one makes and hands out, to be called elsewhere.
         if node not in called and is_root(file, node):
             yield lower_function(file, function, None)
+    for process in processes_of(file, lowered):
+        yield lower_process(file, process)
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:
+    by_hand = list(automation_cases(file, ctx))
+    if by_hand:
+        yield from by_hand  # with that, nothing else of the method is what it seems
+        return
     built = list(construction_cases(file, ctx.graph))
     # An optimizer over parameters that the model has replaced gets no gradients: that is told with its reason.
     old = {case.subject for case in built if case.mistake is construction.Mistake.REPLACED}

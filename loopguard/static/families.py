@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from loopguard.static.library import OTHER_FAMILIES, TORCH_FAMILY
-from loopguard.static.scope import File
+from loopguard.static.scope import Names
 from loopguard.static.values import Class, FileValue, Function
 
 
-def is_pytorch(file: File) -> bool:
+def is_pytorch(file: Names) -> bool:
     """Whether the file uses PyTorch: it imports it, or imports something that does and no other library of its kind."""
     tops = file.imported_packages
     if "torch" in tops:

@@ -275,6 +275,8 @@ OPTIMIZER_HARMLESS = frozenset(
         "append",
         "get",
         "defaults",
+        "toggle_model",
+        "optim_context",
     ]
 )
 PASS_THROUGH = frozenset(

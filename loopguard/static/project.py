@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from loopguard.static.scope import File
+from loopguard.footprint import Footprint
+from loopguard.knowledge import Knowledge
+from loopguard.static.outline import outline
+from loopguard.static.scope import Defined, File, Names
 from loopguard.static.syntax import TextError, Tree
 from loopguard.static.values import FileValue, Inert, Value
+
+if TYPE_CHECKING:
+    from loopguard.source import Source
 
 _EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch")
 _IMPORT = re.compile(
@@ -23,15 +30,23 @@ class Project:
     """Finds and parses modules of the project, once each.
 
     `roots` are the folders that hold top-level packages and modules. A file that holds no word of any event is not
-    parsed: whatever it defines is `Inert`.
+    parsed: whatever it defines is `Inert`. `knowledge` is what a user says of calls. `size` is the number of characters
+    that were parsed so far, `footprint` what was asked on behalf of whom.
     """
 
-    def __init__(self, roots: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, roots: Sequence[Path] = (), knowledge: Knowledge | None = None, footprint: Footprint | None = None
+    ) -> None:
+        self.knowledge = knowledge if knowledge is not None else Knowledge()
         self._roots = [*roots, *(root / "src" for root in roots)]
+        self.footprint = footprint or Footprint()
+        self.size = 0
         self._files: dict[Path, Value | None] = {}
-        self._places: dict[tuple[str, int, str], Path | None] = {}
+        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}
+        self._asked: set[tuple[str, tuple[str, int, str]]] = set()
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
+        self._names: dict[Path, Names | None] = {}
 
     def find(self, module: str, level: int, importer: str) -> Value | None:
         """The project's module called `module`, seen from the file `importer`; None if it is not the project's.
@@ -51,26 +66,33 @@ class Project:
         key = (module, level, str(folder))
         if key not in self._places:
             self._places[key] = self._search(module, level, folder)
-        return self._places[key]
+        path, missing = self._places[key]
+        if (importer, key) not in self._asked:
+            self._asked.add((importer, key))
+            self.footprint.asked(importer, path, missing)
+        return path
 
-    def _search(self, module: str, level: int, folder: Path) -> Path | None:
+    def _search(self, module: str, level: int, folder: Path) -> tuple[Path | None, Sequence[Path]]:
+        """Where a module is, and where it was looked for in vain."""
         parts = module.split(".") if module else []
         bases = [folder.joinpath(*[".."] * (level - 1))] if level else [folder, *self._roots]
+        missing: list[Path] = []
         for base in bases:
             stem = base.joinpath(*parts)
             for path in (stem.with_suffix(".py") if parts else None, stem / "__init__.py"):
-                if path is not None and path.is_file():
-                    return path.resolve()
-        return None
+                if path is not None:
+                    if path.is_file():
+                        return path.resolve(), missing
+                    missing.append(path)
+        return None, missing
 
     def _read(self, path: Path) -> bytes | None:
         """The bytes of a file that may hold events; None for any other."""
         if path not in self._data:
-            try:
-                data = path.read_bytes()
-            except OSError:
-                data = b""
-            worth = len(data) <= _FOREIGN_LIMIT and _EVENT_WORDS.search(data) is not None
+            data = self._text(path)
+            worth = len(data) <= _FOREIGN_LIMIT and (
+                _EVENT_WORDS.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
+            )
             self._data[path] = data if worth else None
         return self._data[path]
 
@@ -95,14 +117,27 @@ class Project:
             re.search(rb"\*|\b" + re.escape(name.encode()) + rb"\b", found["names"] or b"") for found in statements
         ):
             return None
+        names = self._names_of(path)
+        if names is not None and not isinstance(names.env.variables.get(name), Defined):
+            return names.env.lookup(name)
         opened = self._open(path)
         return opened.file.env.lookup(name) if isinstance(opened, FileValue) else None
+
+    def _names_of(self, path: Path) -> Names | None:
+        """The names that a file without events binds, which needs no tree; None if Python would not read the file."""
+        if path not in self._names:
+            self._names[path] = None  # for circles, as in `_load`
+            source = self._source(path)
+            short = outline(source.text) if source is not None else None
+            if source is not None and short is not None:
+                self._names[path] = Names(source.path, self, short.bindings)
+        return self._names[path]
 
     def _beside(self, path: Path, name: str) -> Path | None:
         """The submodule `name` of the package whose `__init__.py` is at `path`."""
         if path.name != "__init__.py":
             return None
-        return self._search(name, 1, path.parent)
+        return self._place(name, 1, str(path))
 
     def submodule(self, package: str, name: str) -> Value | None:
         """The submodule `name` of the package whose `__init__.py` is at `package`."""
@@ -127,17 +162,21 @@ class Project:
         return self._leading[path]
 
     def _text(self, path: Path) -> bytes:
-        try:
-            return path.read_bytes()
-        except OSError:
-            return b""
+        return self.footprint.read(path)
 
     def _open(self, path: Path) -> Value | None:
+        source = self._source(path)
+        self.size += len(source.text) if source is not None else 0
+        try:
+            return FileValue(File(source, self, Tree(source.text))) if source is not None else None
+        except TextError:
+            return None
+
+    def _source(self, path: Path) -> Source | None:
         from loopguard.paths import shown
         from loopguard.source import Source, SourceError
 
         try:
-            source = Source.from_bytes(self._text(path), shown(path), path)
-            return FileValue(File(source, self, Tree(source.text)))
-        except (TextError, SourceError):
+            return Source.from_bytes(self._text(path), shown(path), path)
+        except SourceError:
             return None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from loopguard.static.outline import Binding
 from loopguard.static.syntax import Tree, text_of
 from loopguard.static.values import Class, FileValue, Function, Inert, Ref, Thing, Value
 
@@ -35,7 +36,7 @@ class Env:
     __slots__ = ("bound_in", "file", "number", "parent", "variables")
     _numbers = itertools.count(1)
 
-    def __init__(self, file: File, parent: Env | None = None) -> None:
+    def __init__(self, file: Names, parent: Env | None = None) -> None:
         self.number = next(self._numbers)
         self.file = file
         self.parent = parent
@@ -77,57 +78,48 @@ class Env:
         return env
 
 
-class File:
-    """A parsed file of the project: its tree, and the names that its top level binds."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Defined(Value):
+    """A function or class, of which only that it is defined is known."""
 
-    def __init__(self, source: Source, project: Project, tree: Tree) -> None:
-        self.source = source
+    name: str
+
+
+class Names:
+    """The names that the top level of a file binds, and what its imports lead to."""
+
+    def __init__(self, path: str, project: Project, bindings: Iterable[Binding] = ()) -> None:
+        self.path = path
         self.project = project
-        self.tree = tree
         self.env = Env(self)
         self.star_imports: list[Import] = []
         self.imported_packages: set[str] = set()
         self._resolving: list[Import] = []
-        for statement in _definitions(tree.module.body):
-            self.declare(statement, self.env)
+        for binding in bindings:
+            self.bind(binding, self.env)
 
-    def declare(self, statement: cst.CSTNode, env: Env) -> None:
-        """Bind what a definition or an import statement defines."""
-        if isinstance(statement, cst.FunctionDef):
-            env.bind(statement.name.value, Function(statement, env, self))
-        elif isinstance(statement, cst.ClassDef):
-            env.bind(statement.name.value, class_of(statement, env, self))
-        elif isinstance(statement, cst.Import):
-            for alias in statement.names:
-                name = text_of(alias.name)
-                self.imported_packages.add(name.split(".")[0])
-                if alias.asname is not None:
-                    env.bind(text_of(alias.asname.name), Import(name, 0))
-                else:
-                    env.bind(name.split(".")[0], Import(name.split(".")[0], 0))
-        elif isinstance(statement, cst.ImportFrom):
-            module = text_of(statement.module) if statement.module is not None else ""
-            level = len(statement.relative)
-            if not level:
-                self.imported_packages.add(module.split(".")[0])
-            if isinstance(statement.names, cst.ImportStar):
-                self.star_imports.append(Import(module, level))
-                imported = self.resolve(self.star_imports[-1])
-                if isinstance(imported, FileValue) and imported.file is not self:
-                    for name, value in imported.file.env.variables.items():
-                        if not name.startswith("_"):
-                            env.variables.setdefault(
-                                name, imported.file.resolve(value) if isinstance(value, Import) else value
-                            )
-                return
-            for alias in statement.names:
-                name = text_of(alias.name)
-                bound = text_of(alias.asname.name) if alias.asname is not None else name
-                env.bind(bound, Import(module, level, name))
+    def bind(self, item: Binding, env: Env) -> None:
+        """Bind what a definition or an import binds."""
+        if item.module is None:
+            env.bind(item.name, Defined(item.name))
+            return
+        if not item.level:
+            self.imported_packages.add(item.module.split(".")[0])
+        if item.attribute == "*":
+            self.star_imports.append(Import(item.module, item.level))
+            self._bind_all(self.resolve(self.star_imports[-1]), env)
+        else:
+            env.bind(item.name, Import(item.module, item.level, item.attribute))
+
+    def _bind_all(self, imported: Value, env: Env) -> None:
+        if isinstance(imported, FileValue) and imported.file is not self:
+            for name, value in imported.file.env.variables.items():
+                if not name.startswith("_"):
+                    env.variables.setdefault(name, imported.file.resolve(value) if isinstance(value, Import) else value)
 
     def may_hold_events(self, item: Import) -> bool:
         """Whether an import leads to a file of the project whose text holds words of events."""
-        project, path = self.project, self.source.path
+        project, path = self.project, self.path
         if project.may_hold_events(item.module, item.level, path):
             return True
         module = f"{item.module}.{item.attribute}" if item.module else item.attribute
@@ -144,7 +136,7 @@ class File:
             self._resolving.pop()
 
     def _resolve(self, item: Import) -> Value:
-        target = self.project.find(item.module, item.level, self.source.path)
+        target = self.project.find(item.module, item.level, self.path)
         if not item.attribute:
             return target if target is not None else Ref(item.module)
         if isinstance(target, FileValue):
@@ -154,12 +146,51 @@ class File:
             if found is not None:
                 return found
         module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-        inner = self.project.find(module, item.level, self.source.path)
+        inner = self.project.find(module, item.level, self.path)
         if inner is not None:
             return inner
         if isinstance(target, Inert):
             return target.attribute(item.attribute)
         return Thing(item.attribute) if target is not None else Ref(module)
+
+
+class File(Names):
+    """A parsed file of the project: its tree, and the names that its top level binds."""
+
+    def __init__(self, source: Source, project: Project, tree: Tree) -> None:
+        super().__init__(source.path, project)
+        self.source = source
+        self.tree = tree
+        for statement in _definitions(tree.module.body):
+            self.declare(statement, self.env)
+
+    def declare(self, statement: cst.CSTNode, env: Env) -> None:
+        """Bind what a definition or an import statement defines."""
+        if isinstance(statement, cst.FunctionDef):
+            env.bind(statement.name.value, Function(statement, env, self))
+        elif isinstance(statement, cst.ClassDef):
+            env.bind(statement.name.value, class_of(statement, env, self))
+        elif isinstance(statement, cst.Import | cst.ImportFrom):
+            for binding in _bindings(statement):
+                self.bind(binding, env)
+
+
+def _bindings(statement: cst.Import | cst.ImportFrom) -> Iterator[Binding]:
+    """What an import statement binds."""
+    if isinstance(statement, cst.Import):
+        for alias in statement.names:
+            name = text_of(alias.name)
+            top = name.split(".")[0]
+            yield Binding(text_of(alias.asname.name), name) if alias.asname is not None else Binding(top, top)
+        return
+    module = text_of(statement.module) if statement.module is not None else ""
+    level = len(statement.relative)
+    if isinstance(statement.names, cst.ImportStar):
+        yield Binding("*", module, level, "*")
+        return
+    for alias in statement.names:
+        name = text_of(alias.name)
+        yield Binding(text_of(alias.asname.name) if alias.asname is not None else name, module, level, name)
 
 
 def class_of(node: cst.ClassDef, env: Env, file: File) -> Class:

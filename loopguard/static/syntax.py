@@ -2,6 +2,8 @@
 
 libcst's own position provider costs twice the parse, because it keeps a range for each node. This one runs
 the same code generation once with a state that only counts, and keeps the few kinds of node that are asked for.
+
+The body of a function is parsed when somebody looks into it.
 """
 
 from __future__ import annotations
@@ -9,13 +11,15 @@ from __future__ import annotations
 import ast
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
+
+from loopguard.static.outline import Outline, outline
 
 Range = tuple[int, int, int, int]
 """First row, first column, last row, end column; rows and columns from 1, the end exclusive."""
@@ -119,42 +123,135 @@ class _Counter(CodegenState):
         self.ranges[node] = (row, column, self.row, self.column)
 
 
+def _accept(self: cst.CSTNode) -> None:
+    """Check nothing."""
+
+
+@contextmanager
+def _trust() -> Iterator[None]:
+    """Have libcst not check each node that its own parser makes, which takes a sixth of the time."""
+    check = cst.CSTNode.__post_init__
+    cst.CSTNode.__post_init__ = _accept  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        cst.CSTNode.__post_init__ = check  # type: ignore[method-assign]
+
+
+class _Body(cst.IndentedBlock):
+    """The body of a function, parsed when its statements are first asked for. For the generated code it is its stub."""
+
+    stub: cst.BaseSuite
+    parse: Callable[[], Sequence[cst.BaseStatement]]
+    concrete: bool
+
+    def __init__(self, stub: cst.BaseSuite, parse: Callable[[], Sequence[cst.BaseStatement]], concrete: bool) -> None:
+        for name, value in {"stub": stub, "parse": parse, "concrete": concrete, "indent": None}.items():
+            object.__setattr__(self, name, value)
+
+    @cached_property
+    def body(self) -> Sequence[cst.BaseStatement]:  # type: ignore[override]
+        """The statements."""
+        return self.parse()
+
+    def _codegen_impl(self, state: CodegenState) -> None:
+        self.stub._codegen_impl(state)
+
+
+_UNREADABLE = "def _():\n    exec()\n"
+"""What stands for a body that libcst cannot parse."""
+
+
+def _functions(node: cst.Module | cst.CSTNode) -> Iterator[cst.FunctionDef]:
+    """The functions that are in no other function and in no loop, in the order of the text."""
+    for statement in getattr(node, "body", ()):
+        if isinstance(statement, cst.FunctionDef):
+            yield statement
+        elif isinstance(statement, cst.ClassDef | cst.With):
+            yield from _functions(statement.body)
+        elif isinstance(statement, cst.If):
+            rest: cst.If | cst.Else | None = statement
+            while rest is not None:
+                yield from _functions(rest.body)
+                rest = rest.orelse if isinstance(rest, cst.If) else None
+        elif isinstance(statement, cst.Try | cst.TryStar):
+            for part in (statement, *statement.handlers, statement.orelse, statement.finalbody):
+                if part is not None:
+                    yield from _functions(part.body)
+
+
 class Tree:
     """A parsed file: its libcst module, the ranges of its nodes, and their texts."""
 
-    def __init__(self, text: str) -> None:
-        """Parse `text`. Raises TextError."""
+    def __init__(self, text: str, short: Outline | None = None) -> None:
+        """Parse `text`, whose outline may be known already. Raises TextError."""
         if _is_steep(text):
             _let_python_judge(text)
+        self.lines = text.split("\n")
+        self._ranges: dict[cst.CSTNode, Range] = {}
+        self._uncounted: list[tuple[cst.Module, Callable[[int], int]]] = []
+        short = short or outline(text)
         try:
-            self.module = cst.parse_module(text)
+            self.module = self._outlined(short) if short is not None else self._parse(text)
         except cst.ParserSyntaxError as error:
             raise _problem(text, error) from None
         except RecursionError:
             raise TextError(1, 1, "nested too deeply") from None
-        self.lines = text.split("\n")
-        self._counted: dict[cst.CSTNode, Range] | None = None
 
-    @property
-    def _ranges(self) -> dict[cst.CSTNode, Range]:
-        if self._counted is None:
-            state = _Counter(self.module)
-            self.module._codegen(state)
-            self._counted = state.ranges
-        return self._counted
+    def _outlined(self, short: Outline) -> cst.Module:
+        """Parse a text without the bodies of its functions, which follow when they are asked for."""
+        module = self._parse(short.text, short.row)
+        for at, function in enumerate(_functions(module)):
+            number, start, end = short.numbers[at], short.starts[at], short.ends[at]
+            if end is not None:
+                self._ranges[function] = (*start, end + 1, 1)
+            if number is not None:
+                body = _Body(function.body, partial(self._open, short, number), short.concrete[at])
+                object.__setattr__(function, "body", body)  # nobody has seen this node yet
+        return module
+
+    def _open(self, short: Outline, number: int) -> Sequence[cst.BaseStatement]:
+        def row(row: int) -> int:
+            return row + short.bodies[number][0] - 2
+
+        try:
+            module = self._parse(short.body(number), row)
+        except cst.ParserSyntaxError:
+            module = self._parse(_UNREADABLE, row)  # Python can read it, or there were no outline
+        function = module.body[0]
+        assert isinstance(function, cst.FunctionDef) and isinstance(function.body, cst.IndentedBlock)
+        return function.body.body
+
+    def _parse(self, text: str, row: Callable[[int], int] = int) -> cst.Module:
+        """Parse a text whose row x is the row `row(x)` of the file."""
+        with _trust():
+            module = cst.parse_module(text)
+        self._uncounted.append((module, row))
+        return module
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands. Only the kinds of node that events, loops and definitions are made of."""
+        while node not in self._ranges:
+            module, row = self._uncounted.pop()
+            state = _Counter(module)
+            module._codegen(state)
+            for counted, (first, start, last, end) in state.ranges.items():
+                self._ranges.setdefault(counted, (row(first), start, row(last), end))
         return self._ranges[node]
 
     def source(self, node: cst.CSTNode) -> str:
         """The source text of a node that has a range."""
-        row, column, end_row, end_column = self._ranges[node]
+        row, column, end_row, end_column = self.range(node)
         if row == end_row:
             return self.lines[row - 1][column - 1 : end_column - 1]
         middle = self.lines[row : end_row - 1]
         last = self.lines[end_row - 1][: end_column - 1] if end_row <= len(self.lines) else ""
         return "\n".join([self.lines[row - 1][column - 1 :], *middle, last])
+
+
+def is_concrete(function: cst.FunctionDef) -> bool:
+    """Whether it is known, without a look into its body, that a function does something."""
+    return isinstance(function.body, _Body) and function.body.concrete
 
 
 _EMPTY = cst.Module(body=[])
@@ -191,16 +288,28 @@ def _fields(kind: type[cst.CSTNode]) -> tuple[str, ...]:
     )
 
 
+class _Kinds(dict[type, bool]):
+    """Whether a type is one of nodes. libcst's are abstract base classes, of which Python asks slowly."""
+
+    def __missing__(self, kind: type) -> bool:
+        self[kind] = issubclass(kind, cst.CSTNode)
+        return self[kind]
+
+
+_IS_NODE = _Kinds()
+
+
 def children_of(node: cst.CSTNode) -> Iterator[cst.CSTNode]:
     """The child nodes that mean something: no whitespace, no punctuation. Much faster than libcst's `children`."""
     for name in _fields(type(node)):
         value = getattr(node, name)
-        if isinstance(value, cst.CSTNode):
-            yield value
-        elif isinstance(value, list | tuple):
+        kind = type(value)
+        if kind is tuple or kind is list:
             for item in value:
-                if isinstance(item, cst.CSTNode):
+                if _IS_NODE[type(item)]:
                     yield item
+        elif _IS_NODE[kind]:
+            yield value
 
 
 def descendants(node: cst.CSTNode) -> Iterator[cst.CSTNode]:

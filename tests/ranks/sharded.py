@@ -73,7 +73,7 @@ def broken_optimizer_before_fully_shard() -> None:
     for inputs, targets in batches():
         optimizer.zero_grad()
         mse_loss(model(inputs), targets).backward()
-        optimizer.step()  # expect: LG803
+        optimizer.step()  # expect: LG802
 
 
 def healthy_zero_redundancy() -> None:

@@ -41,5 +41,5 @@ def broken() -> None:
     prepare(model)
     for inputs, targets in batches():
         nn.functional.mse_loss(model(inputs), targets).backward()
-        optimizer.step()  # expect: LG803
+        optimizer.step()  # expect: LG802
         optimizer.zero_grad()

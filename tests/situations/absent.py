@@ -103,7 +103,7 @@ def broken_head_replaced() -> None:
     for batch in batches():
         optimizer.zero_grad()
         loss_of(model, batch).backward()
-        optimizer.step()  # expect: LG803
+        optimizer.step()  # expect: LG802
 
 
 def healthy_unused_layer() -> None:

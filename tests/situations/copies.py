@@ -87,7 +87,7 @@ def broken_copied() -> None:
     for batch in batches():
         optimizer.zero_grad()
         loss_of(model, batch).backward()
-        optimizer.step()  # expect: LG803
+        optimizer.step()  # expect: LG802
 
 
 def healthy_copied_together() -> None:
@@ -142,4 +142,4 @@ def broken_assigned_state() -> None:
     for batch in batches():
         optimizer.zero_grad()
         loss_of(model, batch).backward()
-        optimizer.step()  # expect: LG803
+        optimizer.step()  # expect: LG802

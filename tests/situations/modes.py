@@ -128,6 +128,24 @@ def healthy_trained_without_noise_later() -> None:
             optimizer.step()
 
 
+def healthy_trained_without_noise_later_and_averaged() -> None:
+    model = network()
+    average = copy.deepcopy(model)
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for epoch in range(5):
+        if epoch >= 2:
+            model.eval()
+        for inputs, targets in batches(4):
+            with torch.no_grad():
+                targets = targets + average(inputs)
+            optimizer.zero_grad()
+            nn.functional.mse_loss(model(inputs), targets).backward()
+            optimizer.step()
+            with torch.no_grad():
+                for mine, theirs in zip(average.parameters(), model.parameters(), strict=True):
+                    mine.lerp_(theirs, 0.1)
+
+
 def healthy_flags_set_by_hand() -> None:
     model = network()
     optimizer = SGD(model.parameters(), lr=0.01)

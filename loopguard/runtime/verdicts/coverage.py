@@ -84,13 +84,30 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
         and reached.parameters
         and not any(other.fed for other in telling.history.accounts.values() if other is not account)
     ):
-        return case(Mistake.UNFED, held)
+        successors = _successors(telling, held)
+        return case(construction.Mistake.REPLACED, successors) if successors else case(Mistake.UNFED, held)
     return None
 
 
 def _held(account: Account) -> list[Tensor]:
     optimizer = account.optimizer()
     return [] if optimizer is None else [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _successors(telling: Telling, held: Sequence[Tensor]) -> list[Tensor]:
+    """The parameters with gradients that have come in the place of some that no module has any more, all of them.
+
+    Those of a sharded module are not the leaves of its graph.
+    """
+    taken = {id(p) for account in telling.history.accounts.values() for p in _held(account)}
+    found: list[Tensor] = [
+        p
+        for module in modules_alive()
+        for p in module._parameters.values()
+        if p is not None and p.grad is not None and id(p) not in taken
+    ]
+    alike = {p.shape for p in held} <= {p.shape for p in found}
+    return found if alike and _are_replaced(held, found) else []
 
 
 def _together(free: Tensor, fed: Sequence[Tensor]) -> bool:

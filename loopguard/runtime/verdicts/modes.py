@@ -34,7 +34,8 @@ _Comprehension = ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
 class Evaluation:
     """A module that was switched to evaluation after it had been trained by some accounts in training mode.
 
-    `unrecorded`: autograd recorded nothing at the switch or some time after it. `learned`: the backward passes since.
+    `unrecorded`: autograd recorded nothing at the switch, or when the module was called after it. `learned`: the
+    backward passes since.
     """
 
     module: ref[nn.Module]
@@ -54,7 +55,7 @@ def not_restored(
     if loop is None or any(part.training for part in module.modules()) or not any(sensitive(module)):
         return None  # what is in training mode was switched by somebody who knows the rest is not
     learns = seen.learned[-1]
-    if not (seen.unrecorded or _goes_over_data(site, history) or _comes_last(site, learns.site, loop)):
+    if not (seen.unrecorded or _goes_over_data(site, history, frames) or _comes_last(site, learns.site, loop)):
         return None  # at the start of an iteration, to train in this mode from now on
     name = _name(module, site, frames)
     at = site.event(name)
@@ -143,16 +144,19 @@ def _learns(loop: Loop, history: History) -> bool:
     return any(loop in site.loops for site in sites)
 
 
-def _goes_over_data(site: Site, history: History) -> bool:
-    """Whether a loop that learns nothing follows a switch in its function."""
+def _goes_over_data(site: Site, history: History, frames: Sequence[FrameType]) -> bool:
+    """Whether a loop over batches that learns nothing follows a switch in its function."""
     program, row = site.ways[0]
     learning = [at for backward in history.backwards for other, at in backward.ways if other is program]
-    return any(
-        isinstance(node, ast.For | ast.AsyncFor | _Comprehension)
-        and node.lineno >= row
-        and not any(node.lineno <= at <= (node.end_lineno or 0) for at in learning)
-        for node in inside(program.scope(row))
-    )
+    for node in inside(program.scope(row)):
+        parts = node.generators if isinstance(node, _Comprehension) else [node]
+        for part in parts:
+            if not isinstance(part, ast.For | ast.AsyncFor | ast.comprehension) or part.iter.lineno < row:
+                continue
+            last = getattr(part, "end_lineno", None) or part.iter.lineno
+            if _is_data(part.iter, frames) and not any(part.iter.lineno <= at <= last for at in learning):
+                return True
+    return False
 
 
 def _comes_last(switch: Site, learns: Site, loop: Loop) -> bool:

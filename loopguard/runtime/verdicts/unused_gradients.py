@@ -16,6 +16,11 @@ _PATIENCE = (64, 1024)
 """After how many discards a run is asked whether a step is still to come."""
 
 
+def not_yet_applied(telling: Telling) -> Case | None:
+    """The case of gradients that are thrown away unused, while the run goes on."""
+    return never_applied(telling, over=False)
+
+
 def never_applied(telling: Telling, over: bool) -> Case | None:
     """The case of gradients that are computed and cleared, and never applied; asked now and then, and at the end."""
     account = telling.account

@@ -8,6 +8,7 @@ import libcst as cst
 
 from loopguard.events import Kind
 from loopguard.lifecycles import source
+from loopguard.static.frameworks import OWN_OPTIMIZERS
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
 from loopguard.static.lowering import iteration, recognise, replacement
 from loopguard.static.lowering.constructors import NEW, attach
@@ -41,8 +42,13 @@ def assign(ctx: Context, node: cst.Assign) -> None:
         if isinstance(target, cst.Name):
             replacement.rebound(ctx, node, ctx.env.variables.get(target.value), value)
         _store(ctx, node, target, _through(ctx, node.value, target, value))
-        if ctx.loops and isinstance(node.value, cst.Call):
+        if ctx.loops and isinstance(node.value, cst.Call) and not _is_kept(node.value):
             _renew(ctx, node, target)
+
+
+def _is_kept(node: cst.Call) -> bool:
+    """Whether a call gives optimizers that are there already."""
+    return isinstance(node.func, cst.Attribute) and node.func.attr.value == OWN_OPTIMIZERS
 
 
 def _renew(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression) -> None:

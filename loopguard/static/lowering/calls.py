@@ -24,8 +24,9 @@ from loopguard.static.library import (
     PASS_THROUGH,
     SAME_METHODS,
 )
-from loopguard.static.lowering import constructors, modes, recognise
+from loopguard.static.lowering import constructors, known, modes, recognise, replacement
 from loopguard.static.lowering.arguments import Arguments
+from loopguard.static.lowering.containers import container_method
 from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
 from loopguard.static.lowering.objects import (
     attribute_of,
@@ -57,7 +58,6 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
-    add,
     things_in,
 )
 
@@ -77,6 +77,9 @@ def lower_call(ctx: Context, node: cst.Call) -> Value:
 
 def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value:
     """Lower `owner.name(...)`."""
+    event = known.known_method(ctx, node, owner, name, arguments)
+    if event is not None:
+        return event
     if isinstance(owner, Thing) and owner.cls is not None and owner.role in (Role.INSTANCE, Role.MODULE):
         found = find_method(owner.cls, name)
         if found is not None and name not in owner.attrs:
@@ -90,7 +93,7 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
     if isinstance(owner, Thing) and (name in owner.attrs or is_declared(owner.cls, name)):
         return call_value(ctx, node, attribute_of(ctx, owner, name), arguments)
     if isinstance(owner, Group | Table):
-        return _container_method(ctx, node, owner, name, arguments)
+        return container_method(ctx, node, owner, name, arguments)
     if isinstance(owner, Thing | Tensor | Params | Gradient | Counter | Const):
         if isinstance(owner, Thing) and name in SAME_METHODS and owner.role is not Role.DATA:
             return owner
@@ -103,6 +106,10 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
 
 def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments) -> Value:
     """Lower a call of a value that is already known."""
+    if isinstance(callee, Function | Bound | Ref):
+        event = known.known_function(ctx, node, callee, arguments)
+        if event is not None:
+            return event
     if isinstance(callee, Function | Bound):
         return call_function(ctx, callee, arguments, node)
     if isinstance(callee, Partial):
@@ -120,7 +127,7 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
             return event
         if callee.dotted in PASS_THROUGH and arguments.positional:
             return constructors.passed_through(arguments)
-        return unknown_call(ctx, node, callee.dotted, arguments)
+        return known.remember(ctx, unknown_call(ctx, node, callee.dotted, arguments), callee.dotted)
     if isinstance(callee, Method):
         return call_method(ctx, node, callee.of, callee.name, arguments)
     if isinstance(callee, Inert):
@@ -135,7 +142,7 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
             found = find_method(callee.cls, "__call__")
             if found is not None:
                 return call_function(ctx, Bound(found[0], callee), arguments, node)
-        event = recognise.scaler_call(ctx, node, callee, arguments)
+        event = known.known_object(ctx, node, callee, arguments)
         if event is not None:
             return event
         modes.called(ctx, node, callee)
@@ -182,13 +189,16 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
         return constructors.built(ctx, node, _name_of(definition), arguments)
     if not relevant and isinstance(definition, cst.FunctionDef):
+        replacement.handed_over([*arguments.values, *([receiver] if receiver is not None else [])])
         outer = function.env.root()
         ctx.assigned(frozenset(f"{outer.number}:{name}" for name in globals_set_by(function.file, definition)))
         mode = _decorated_grad_mode(definition)
         if mode:
             return detached(ctx, Const(...), mode)
         return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
-    if isinstance(definition, cst.FunctionDef) and (is_generator(definition) or _is_decorated(ctx, function)):
+    if isinstance(definition, cst.FunctionDef) and (
+        is_generator(function.file, definition) or _is_decorated(ctx, function)
+    ):
         # When its body runs, and what runs around it, is somebody else's choice.
         ctx.generators += 1
         ctx.emit(Kind.UNKNOWN, node, None)
@@ -266,33 +276,6 @@ def _super_call(ctx: Context, node: cst.Call, name: str) -> Value:
     return Thing("")
 
 
-def _container_method(ctx: Context, node: cst.Call, owner: Group | Table, name: str, arguments: Arguments) -> Value:
-    values = arguments.positional
-    if isinstance(owner, Group):
-        if name == "append" and values:
-            add(owner, [values[0]])
-            if ctx.loops:
-                owner.open = True
-            recognise.appended(ctx, node, owner, values[0])
-            return Const(None)
-        if name == "extend" and values:
-            add(owner, list(values[0].items) if isinstance(values[0], Group) else [values[0]])
-            return Const(None)
-        if name in ("copy",):
-            return owner
-        if name == "pop":
-            return owner.items[-1] if owner.items else Thing("")
-    else:
-        if name in ("values", "items"):
-            return Group(list(owner.items.values()), owner.open)
-        if name == "get" and values and isinstance(values[0], Const):
-            return owner.items.get(str(values[0].value), Thing(""))
-        if name == "update" and values and isinstance(values[0], Table):
-            owner.items.update(values[0].items)
-            return Const(None)
-    return Thing("")
-
-
 def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value:
     """A method of an object whose class cannot be read."""
     if name in NUMBERS:
@@ -300,6 +283,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
     if isinstance(owner, Thing):
         if name in modes.CALLS:
             modes.called(ctx, node, owner)
+        elif not HARMLESS_CALL.search(name):
+            replacement.handed_over([owner])
         if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
             if name.startswith("register_step") and arguments.values:
                 owner.clears_itself = True  # a hook may
@@ -312,6 +297,8 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
             return computed(ctx, arguments.values, known=False)
         if HOOK_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, None)
+        elif owner.role is Role.OPAQUE and name not in OPTIMIZER_HARMLESS and recognise.is_engine_like(ctx, owner):
+            ctx.emit(Kind.UNKNOWN, node, owner)
         elif not HARMLESS_CALL.search(name) and owner.role is not Role.MODULE:
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:
@@ -350,6 +337,7 @@ def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, 
 
 def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments) -> bool:
     """Let what was handed to unknown code be unknown from here. Returns whether anything was."""
+    replacement.handed_over(arguments.values)
     if _escape_callbacks(ctx, node, arguments):
         return True
     if HARMLESS_CALL.search(name) or recognise.is_construction(name):

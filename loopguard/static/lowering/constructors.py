@@ -18,12 +18,11 @@ from loopguard.static.library import (
     SAME_OPTIMIZER,
     SCHEDULER_NAME,
 )
-from loopguard.static.lowering import iteration, replacement, scaling, schedules
+from loopguard.static.lowering import iteration, replacement, scaling, schedules, wrappers
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import attribute_of, derives_from, is_module
 from loopguard.static.lowering.tensors import computed, detached, provenance
-from loopguard.static.syntax import text_of
 from loopguard.static.values import (
     Attachment,
     Bound,
@@ -66,21 +65,9 @@ def from_receiver(ctx: Context, node: cst.Call, owner: Value, name: str, argumen
             return Params((owner,), partial=name not in ("parameters", "named_parameters"))
         if name in ("children", "modules", "named_modules", "named_children"):
             return Thing("", captured=(owner,), parent=owner)
-        if name in (
-            "prepare",
-            "setup",
-            "setup_module",
-            "setup_optimizers",
-            "prepare_model",
-            "prepare_optimizer",
-        ):
-            if owner.role is Role.ACCELERATOR or re.search(r"accelerator|fabric", owner.label, re.IGNORECASE):
-                return _prepared(owner, arguments)
-        if name == "optimizers" and not arguments.values and owner.role in (Role.INSTANCE, Role.MODULE):
-            made = owner.child("optimizers()")
-            if isinstance(made, Thing):
-                made.role = Role.OPTIMIZER
-            return made
+        wrapped = wrappers.made_by_method(owner, name, arguments)
+        if wrapped is not None:
+            return wrapped
         if name == "scale" and arguments.positional and owner.role is not Role.DATA:
             if owner.role is Role.SCALER or "scal" in owner.label.lower():
                 return scaling.scaled(owner, arguments.positional[0])
@@ -124,15 +111,6 @@ def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None,
     return made
 
 
-def _prepared(owner: Thing, arguments: Arguments) -> Value:
-    for value in arguments.values:
-        for thing in things_in(value):
-            thing.wrapped = True
-    return (
-        arguments.positional[0] if len(arguments.positional) == 1 else Group(list(arguments.positional), arguments.open)
-    )
-
-
 def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments) -> Value | None:
     """What a call of the outside function or class `dotted` makes, or None if nothing is known of it."""
     last = dotted.rsplit(".", 1)[-1]
@@ -146,8 +124,9 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         if isinstance(first, Thing):
             first.replicated = first.replicated or last == "DistributedDataParallel"
             # With `use_orig_params` the parameters stay the objects that they are.
-            kept = "use_orig_params" in arguments.keywords
-            if "fully_shard" in last.lower() or ("FullySharded" in last and not kept):
+            kept = arguments.keywords.get("use_orig_params", Const(False))
+            parted = isinstance(kept, Const) and kept.value is False
+            if "fully_shard" in last.lower() or ("FullySharded" in last and parted):
                 replacement.whole(ctx, node, first)
         return first if first is not None else Thing("")
     if dotted in SAME_OPTIMIZER:
@@ -167,17 +146,9 @@ def from_library(ctx: Context, node: cst.Call, dotted: str, arguments: Arguments
         return schedules.sampler(ctx, node, dotted)
     if last == "GradScaler" or last == "ShardedGradScaler":
         return scaling.made(arguments)
-    if dotted == "accelerate.Accelerator" or last == "Fabric":
-        for argument in node.args:
-            if argument.keyword is not None and argument.keyword.value == "gradient_accumulation_steps":
-                ctx.graph.window_sizes.add(text_of(argument.value))
-        return Thing("", Role.ACCELERATOR, known=True)
-    if dotted == "deepspeed.initialize":
-        engine = Thing("", Role.ENGINE, known=True, captured=_things(arguments))
-        engine.clears_itself = True
-        return Group([engine, Thing("", captured=(engine,)), Thing("", Role.DATA), Thing("", Role.SCHEDULER)])
-    if dotted in ("apex.amp.initialize", "amp.initialize", "ipex.optimize"):
-        return Group(list(arguments.positional)) if len(arguments.positional) > 1 else first
+    wrapped = wrappers.made_by_framework(ctx, node, dotted, arguments)
+    if wrapped is not None:
+        return wrapped
     if last == "DataLoader" or (last[:1].isupper() and DATA_NAME.search(last)):
         return schedules.loader(arguments)
     if dotted in ("copy.deepcopy", "copy.copy", "deepcopy", "torch.optim.swa_utils.AveragedModel"):

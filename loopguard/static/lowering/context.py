@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import libcst as cst
 
@@ -16,7 +16,10 @@ from loopguard.static.paths import conditions
 from loopguard.static.paths.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
 from loopguard.static.scope import Env, File
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Class, Counter, Function, Tensor, Test, Thing, Value
+from loopguard.static.values import Bound, Class, Counter, Function, Tensor, Test, Thing, Value
+
+if TYPE_CHECKING:
+    from loopguard.static.lowering.driven import Driving
 
 MAX_NODES = 4000
 MAX_DEPTH = 10
@@ -97,6 +100,9 @@ class Context:
         self.accumulations: list[Accumulation] = []
         self.resets: set[tuple[str, int]] = set()
         self.truncated = False
+        self.result: Value | None = None
+        self.driving: Driving | None = None
+        self.processes: list[Function | Bound] = []
         self._tensors = itertools.count(1)
         self._implicit: dict[str, Thing] = {}
 

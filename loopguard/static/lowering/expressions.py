@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import libcst as cst
@@ -93,9 +94,12 @@ def _subscript(ctx: Context, node: cst.Subscript) -> Value:
     return Thing(text_of(node))
 
 
+_literal = lru_cache(maxsize=1 << 10)(ast.literal_eval)
+
+
 def _constant(ctx: Context, node: Any) -> Value:
     try:
-        return Const(ast.literal_eval(node.value), fixed=True)
+        return Const(_literal(node.value), fixed=True)
     except (ValueError, SyntaxError):
         return Const(...)
 

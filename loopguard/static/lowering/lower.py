@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import libcst as cst
 
@@ -10,11 +11,13 @@ from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.calls import call_function
 from loopguard.static.lowering.constructors import instance
 from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.driven import around, driving_of, has_handlers, repeated
 from loopguard.static.lowering.expressions import evaluate
 from loopguard.static.lowering.objects import find_method
+from loopguard.static.lowering.relevance import is_relevant
 from loopguard.static.lowering.statements import run
 from loopguard.static.scope import Env, File
-from loopguard.static.values import Bound, Class, Function, Partial, Role, Thing, Value
+from loopguard.static.values import Bound, Class, Counter, Function, Partial, Role, Thing, Value
 
 _SETS = re.compile(r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()")
 
@@ -44,11 +47,40 @@ def lower_module(file: File) -> Context:
 
 
 def lower_function(file: File, function: Function, owner: Class | None) -> Context:
-    """Lower one function for arguments of which nothing is known; a method, for an object of its class."""
+    """Lower one function for arguments of which nothing is known; a method, for an object of its class.
+
+    Where a framework calls it for every batch, and does nothing by itself, it is the body of a loop.
+    """
     ctx = new_context(file)
     receiver = instance_of(file, owner) if owner is not None else None
     callee = Bound(function, receiver) if receiver is not None else function
-    call_function(ctx, callee, Arguments(open=True), function.node)
+    ctx.driving = driving_of(file, function, owner)
+    arguments = Arguments(open=True)
+    if ctx.driving is not None and ctx.driving.driven.counter:
+        arguments.keywords[ctx.driving.driven.counter] = Counter(0)
+    with around(ctx, file, function):
+        ctx.result = call_function(ctx, callee, arguments, function.node)
+    return ctx
+
+
+def processes_of(file: File, lowered: Iterable[Context]) -> list[Function | Bound]:
+    """The functions of a file that engines were given, each once."""
+    found: dict[cst.CSTNode, Function | Bound] = {}
+    for ctx in lowered:
+        for process in ctx.processes:
+            function = process.function if isinstance(process, Bound) else process
+            if function.file is file and is_relevant(file, function.node):
+                found.setdefault(function.node, process)
+    return list(found.values())
+
+
+def lower_process(file: File, process: Function | Bound) -> Context:
+    """Lower a function that an engine was given to call for every batch."""
+    function = process.function if isinstance(process, Bound) else process
+    ctx = new_context(file)
+    name = function.node.name.value if isinstance(function.node, cst.FunctionDef) else "lambda"
+    with repeated(ctx, file, function.node, f"Engine around {name}()", hooked=has_handlers(file, function)):
+        call_function(ctx, process, Arguments(open=True), function.node)
     return ctx
 
 

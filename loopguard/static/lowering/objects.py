@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import builtins
-from functools import lru_cache
 
 import libcst as cst
 
@@ -11,7 +10,8 @@ from loopguard.static.library import TORCH_FAMILY
 from loopguard.static.lowering import iteration
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, detached
-from loopguard.static.syntax import children_of, text_of
+from loopguard.static.scope import File
+from loopguard.static.syntax import children_of, is_concrete, text_of
 from loopguard.static.values import (
     Attachment,
     Bound,
@@ -190,6 +190,8 @@ def derives_from(cls: Class, *endings: str) -> bool:
 
 def is_abstract(node: cst.FunctionDef) -> bool:
     """Whether a method does nothing but wait to be overridden: what it really does cannot be read."""
+    if is_concrete(node):
+        return False
     for line in node.body.body:
         small = line.body[0] if isinstance(line, cst.SimpleStatementLine) else line
         if isinstance(small, cst.Raise) and small.exc is not None and "NotImplemented" in text_of(small.exc):
@@ -202,9 +204,12 @@ def is_abstract(node: cst.FunctionDef) -> bool:
     return True
 
 
-@lru_cache(maxsize=1 << 12)
-def is_generator(node: cst.FunctionDef) -> bool:
-    """Whether a function yields."""
+def is_generator(file: File, node: cst.FunctionDef) -> bool:
+    """Whether a function of a file yields."""
+    return "yield" in file.tree.source(node) and _yields(node)
+
+
+def _yields(node: cst.FunctionDef) -> bool:
     todo: list[cst.CSTNode] = [node.body]
     while todo:
         item = todo.pop()

@@ -103,7 +103,7 @@ def _zero_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments)
     for thing in things:
         if thing.role is Role.OPAQUE and OPTIMIZER_NAME.search(thing.label):
             thing.role = Role.OPTIMIZER
-        _gated(ctx, node, thing, Kind.CLEAR)
+        gated(ctx, node, thing, Kind.CLEAR)
     return Const(None)
 
 
@@ -120,7 +120,7 @@ def _objects(ctx: Context, owner: Value, node: cst.Call) -> list[Thing]:
     return []
 
 
-def _gated(
+def gated(
     ctx: Context,
     node: cst.Call,
     thing: Thing,
@@ -149,7 +149,7 @@ def _step(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> V
     if not things and isinstance(given, Thing) and is_optimizer_like(given):
         # Whatever the scaler is, here it steps.
         given.role = Role.OPTIMIZER
-        _gated(ctx, node, given, Kind.STEP, given.clears_itself)
+        gated(ctx, node, given, Kind.STEP, given.clears_itself)
         return Const(None)
     for thing in things:
         result = _step_of(ctx, node, thing, arguments) or result
@@ -163,7 +163,7 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
             assert isinstance(first, Thing)
             first.role = Role.OPTIMIZER
             scaler = thing if scaling.is_scaler(thing) else None
-            _gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label, scaler=scaler)
+            gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label, scaler=scaler)
             return Const(None)
     if thing.role is Role.SCHEDULER or (thing.role is not Role.OPTIMIZER and SCHEDULER_NAME.search(thing.label)):
         ctx.emit(Kind.SCHEDULE, node, thing)
@@ -180,12 +180,12 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
     if first is None:
         if thing.dotted in NEEDS_CLOSURE:
             ctx.note(closures.Mistake.ABSENT, node, thing.label)
-        _gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
+        gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
         return Const(None)
     if isinstance(first, Function | Bound | Partial):
         return _closure_step(ctx, node, thing, first)
     if isinstance(first, Const) and first.value is None:
-        _gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
+        gated(ctx, node, thing, Kind.STEP, thing.clears_itself)
         return Const(None)
     # A closure that cannot be read, or a library whose `step` takes something else (a loss, a context).
     ctx.emit(Kind.UNKNOWN, node, thing)
@@ -199,6 +199,12 @@ def _looks_like_optimizer(ctx: Context, thing: Thing) -> bool:
         return True
     name = thing.label.rsplit(".", 1)[-1]
     return bool(name) and f"{name}.zero_grad(" in ctx.file.source.text
+
+
+def is_engine_like(ctx: Context, thing: Thing) -> bool:
+    """Whether a thing of which nothing else is known clears and steps by itself, so that it may run backward, too."""
+    name, text = thing.label.rsplit(".", 1)[-1], ctx.file.source.text
+    return bool(name) and f"{name}.zero_grad(" in text and f"{name}.step(" in text
 
 
 def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound | Partial) -> Value:
@@ -252,6 +258,7 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
             loss = provenance(first)
             if owner.role in (Role.OPAQUE, Role.MODULE):
                 owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
+                loss = replace(loss, divided=True)  # and the engine may average what a window sums
         else:
             # `y.backward(gradient)`: what is known of the gradient says nothing of `y`.
             loss = replace(loss, graph=Attachment.MAYBE, cut="", complete=False)
@@ -288,11 +295,6 @@ def _receiver(node: cst.CSTNode) -> str:
     return "loss"
 
 
-def _manual_backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
-    deposit(ctx, node, provenance(arguments.get(0, "loss")))
-    return Const(None)
-
-
 def _requires_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
     for thing in owner.of if isinstance(owner, Params) else (owner,) if isinstance(owner, Thing) else ():
         thing.toggled = True
@@ -312,7 +314,6 @@ _METHODS = {
     "zero_gradients": _zero_grad,
     "step": _step,
     "backward": _backward,
-    "manual_backward": _manual_backward,
     "requires_grad_": _requires_grad,
     "unscale_": scaling.unscale,
     "update": scaling.update,
@@ -350,30 +351,6 @@ def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Argumen
             ctx.emit(Kind.CLEAR, node, of, maybe=of is None)
         return Const(None)
     return None
-
-
-def scaler_call(ctx: Context, node: cst.Call, callee: Thing, arguments: Arguments) -> Value | None:
-    """Lower timm's `loss_scaler(loss, optimizer, ...)`: backward and, unless told otherwise, step; no clear."""
-    optimizer = arguments.get(1, "optimizer")
-    if not (callee.role is Role.SCALER or SCALER_NAME.search(callee.label)) or not is_optimizer_like(optimizer):
-        return None
-    assert isinstance(optimizer, Thing)
-    optimizer.role = Role.OPTIMIZER
-    deposit(ctx, node, provenance(arguments.get(0, "loss")))
-    gate = next(
-        (a.value for a in node.args if a.keyword is not None and a.keyword.value in ("update_grad", "need_update")),
-        None,
-    )
-    if gate is None:
-        ctx.emit(Kind.STEP, node, optimizer, via=callee.label)
-        return Const(...)
-    when = ctx.assume(gate, True)
-    around = ctx.graph.split(when)
-    ctx.guards.append(when)
-    ctx.emit(Kind.STEP, node, optimizer, via=callee.label)
-    ctx.guards.pop()
-    ctx.graph.frontier = [*ctx.graph.frontier, *around]
-    return Const(...)
 
 
 def appended(ctx: Context, node: cst.Call, group: Group, value: Value) -> None:

@@ -23,6 +23,7 @@ _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
 _relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
 _names: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
+_words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 
 
@@ -31,28 +32,41 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
     known = _relevant.setdefault(file, {})
     if node not in known:
         text = file.tree.source(node)
-        if isinstance(node, cst.FunctionDef):
-            text += "".join(text_of(item.decorator) for item in node.decorators)
-        known[node] = _EVENTS.search(text) is not None or not _relevant_names(file).isdisjoint(_WORD.findall(text))
+        decorators = node.decorators if isinstance(node, cst.FunctionDef) else ()
+        around = "".join(text_of(item.decorator) for item in decorators)
+        words = {*_words_of(file, node), *_WORD.findall(around)}
+        known[node] = _names_event(file, text + around, _EVENTS) or not _relevant_names(file).isdisjoint(words)
     return known[node]
 
 
 def is_root(file: File, node: cst.CSTNode) -> bool:
     """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
     text = file.tree.source(node)
-    if _STRICT.search(text) is not None:
+    if _names_event(file, text, _STRICT):
         return True
-    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_WORD.findall(text))
+    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_words_of(file, node))
 
 
 def holds_events(file: File, node: cst.CSTNode) -> bool:
     """Whether the text of a definition names a clear, a backward pass or a step."""
-    return _STRICT.search(file.tree.source(node)) is not None
+    return _names_event(file, file.tree.source(node), _STRICT)
+
+
+def _names_event(file: File, text: str, events: re.Pattern[str]) -> bool:
+    return events.search(text) is not None or file.project.knowledge.mentioned_in(text)
 
 
 def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
     """The names that a function declares global, and so may set."""
     return [name for line in _GLOBAL.findall(file.tree.source(node)) for name in _WORD.findall(line)]
+
+
+def _words_of(file: File, node: cst.CSTNode) -> set[str]:
+    """The words in the text of a definition."""
+    known = _words.setdefault(file, {})
+    if node not in known:
+        known[node] = set(_WORD.findall(file.tree.source(node)))
+    return known[node]
 
 
 def _calling_names(file: File) -> set[str]:
@@ -101,7 +115,7 @@ def _collect(
         definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
     for called, node in definitions:
         text = file.tree.source(node)
-        if events.search(text) is not None:
+        if _names_event(file, text, events):
             names.add(called)
-        words.setdefault(called, set()).update(_WORD.findall(text))
+        words.setdefault(called, set()).update(_words_of(file, node))
         words[called].discard(called)

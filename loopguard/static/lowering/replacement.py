@@ -14,7 +14,7 @@ from loopguard.events import Kind, Relation
 from loopguard.static.lowering.context import Context
 from loopguard.static.paths.relations import covers
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Const, Params, Role, Thing, Value
+from loopguard.static.values import Const, Params, Role, Thing, Value, things_in
 
 REBOUND = "the name is another module's"
 """How the replacement of a module by another one of its name is marked: the old one may live on elsewhere."""
@@ -75,6 +75,11 @@ def thaw(things: Iterable[Thing]) -> None:
     for thing in things:
         for other in (thing, *thing.owners(), *thing.parts()):
             other.frozen = False
+
+
+def handed_over(values: Iterable[Value]) -> None:
+    """Note that code which is not read gets these values: it may add parameters to what is frozen, or thaw some."""
+    thaw(thing for value in values for thing in things_in(value) if is_frozen(thing))
 
 
 def is_frozen(held: Thing) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import libcst as cst
 
 from loopguard.events import Kind
+from loopguard.static.frameworks import ACCUMULATES, SCALES_LOSS
 from loopguard.static.lowering import iteration
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import find_method
@@ -42,14 +43,14 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
             mode = ctx.known(call.args[0].value) if call.args else Const(True)
             off = isinstance(mode, Const) and mode.fixed and mode.value is False
             ctx.grad_off = f"`{text_of(call)}`" if off else ""
-        elif call is not None and name == "accumulate" and isinstance(call.func, cst.Attribute):
+        elif call is not None and name == ACCUMULATES and isinstance(call.func, cst.Attribute):
             ctx.accumulating = text_of(call.func)
             ctx.accumulating_depth = len(ctx.guards)
             ctx.assigned(frozenset({SYNC}))
-        elif call is not None and name == "scale_loss" and call.args:
+        elif call is not None and name == SCALES_LOSS and call.args:
             value = ctx.known(call.args[0].value)
         if item.asname is not None:
-            kept = value if name == "scale_loss" or isinstance(value, Thing) else Thing("")
+            kept = value if name == SCALES_LOSS or isinstance(value, Thing) else Thing("")
             iteration.bind(ctx, item.asname.name, kept)
     if acts:
         ctx.emit(Kind.UNKNOWN, node, None)

@@ -17,7 +17,10 @@ from loopguard.static.values import Role, Thing
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.courses import case_of
 
-_RESETS = re.compile(r"load_state_dict|reset_|\.apply\(|init_|_init\b|deepcopy|clone\(|requires_grad")
+_RESETS = re.compile(
+    r"load_state_dict|reset|\.apply\(|init_|_init\b|deepcopy|clone\(|requires_grad|freeze|thaw|grow|expand|prune"
+    r"|add_(?:module|layer|block|adapter|neuron|head)|replace_|append\(nn"
+)
 """What is done to a model that begins again from where it was, or of which another part is to be trained."""
 
 _TAKES_NEW = re.compile(r"""add_param_group|\[['"]params['"]\]\s*=""")
@@ -54,7 +57,8 @@ def _rebuilt(file: File, built: Happening, optimizer: Thing, steps: list[Happeni
         return None
     for loop in built.loops:
         inside = [event for event in steps if loop in event.loops and event.number > built.number]
-        repeats = "epoch" in loop.text.lower() or loop.batches
+        # A loop over loaders, each with a loop of its own over batches, goes from task to task.
+        repeats = "epoch" in loop.text.lower() or (loop.batches and any(innermost(step) is loop for step in inside))
         if not inside or not repeats or guard_keys(built, loop) or _RESETS.search(text_around(loop)):
             continue
         if all(_outlives(part, loop) for part in optimizer.holds or ()):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import libcst as cst
+
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment
 from loopguard.lifecycles import loss, mode, source
 from loopguard.static.lowering.context import Accumulation, Context
-from loopguard.static.paths.graph import Happening
+from loopguard.static.paths.graph import Happening, Loop
 from loopguard.static.scope import File
+from loopguard.static.syntax import text_of
 from loopguard.static.values import Tensor
 from loopguard.static.verdicts import evidence
 
@@ -34,7 +37,7 @@ def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
     backwards = [event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None]
     for kept in ctx.accumulations:
         used = _used_by(kept, backwards, ctx.resets)
-        if used is not None and kept.site.file is file:
+        if used is not None and kept.site.file is file and not _is_walked(kept.loops[-1], _loss_name(used)):
             place = evidence.place_in(file, kept.site)
             name = _loss_name(used)
             at = Event(Kind.UNKNOWN, name, place, evidence.short(kept.text))
@@ -67,6 +70,11 @@ def _is_kept(used: Tensor, kept: Tensor) -> bool:
     # Tensors count up from 1; things that may be tensors, down from -1.
     newest = max(used.ancestors)
     return (newest if newest > 0 else min(used.ancestors)) in kept.ancestors
+
+
+def _is_walked(loop: Loop, name: str) -> bool:
+    """Whether a loop walks over losses that a collection keeps anyway, one of which is `name`."""
+    return isinstance(loop.node, cst.For) and name in text_of(loop.node.target).split(", ")
 
 
 def _loss_name(event: Happening) -> str:

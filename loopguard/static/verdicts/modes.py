@@ -119,9 +119,16 @@ def _is_validation(graph: FlowGraph, forward: Happening) -> bool:
 
 def _is_bare(forward: Happening, loop: Loop) -> bool:
     """Whether nobody takes the result of a forward pass, which is there for the running statistics then."""
-    return loop.node is not None and any(
-        isinstance(node, cst.Expr) and node.value is forward.site.node for node in descendants(loop.node)
-    )
+    nodes = list(descendants(loop.node)) if loop.node is not None else []
+    for node in nodes:
+        if isinstance(node, cst.Expr) and node.value is forward.site.node:
+            return True
+        if isinstance(node, cst.Assign) and node.value is forward.site.node:
+            targets = [item.target for item in node.targets]
+            names = {target.value for target in targets if isinstance(target, cst.Name)}
+            uses = [item for item in nodes if isinstance(item, cst.Name) and item.value in names]
+            return len(uses) == len(targets) == len(names)
+    return False
 
 
 def _is_near(event: Happening, other: Happening) -> bool:
@@ -129,11 +136,27 @@ def _is_near(event: Happening, other: Happening) -> bool:
     return event.site.calls == other.site.calls
 
 
+def _has_nothing_to_do(slip: Slip, events: list[Happening]) -> bool:
+    """Whether an evaluation that switches back at its end is left before it has evaluated anything."""
+    switches_back = any(
+        event.kind is Kind.TRAIN and event.number > slip.begins.number and _is_near(event, slip.begins)
+        for event in events
+    )
+    passed = (slip.graph.nodes[fact.node].event for fact in slip.path[1:])
+    return (
+        bool(slip.begins.site.calls)
+        and switches_back
+        and not any(event is not None and _is_near(event, slip.begins) for event in passed)
+    )
+
+
 def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
     """Training that goes on, an iteration later, in the mode that an evaluation has left behind."""
     loop, events = slip.goes_round, graph.events()
     if loop is None or slip.begins.kind is not Kind.EVAL:
         return None  # in evaluation mode right from the start of an iteration: somebody wants it so
+    if _has_nothing_to_do(slip, events):
+        return None
     if any(_restores(event) and _is_near(event, slip.begins) and event.number > slip.begins.number for event in events):
         return None
     told, iterations = along(slip, ())
@@ -157,14 +180,12 @@ def _not_restored(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Ca
 
 def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case | None:
     """A validation pass in the mode in which the module was trained."""
-    if slip.begins.kind is not Kind.TRAIN or not any(
-        event.kind is Kind.BACKWARD and event.loops for event in graph.events()
-    ):
+    events = graph.events()
+    trained = any(event.kind is Kind.BACKWARD and event.loops for event in events)
+    if slip.begins.kind is not Kind.TRAIN or not trained or _is_adversary(events, module):
         return None
     between = range(slip.begins.number, slip.at.number)
-    if any(
-        event.kind is Kind.EVAL and event.number in between and _is_near(event, slip.at) for event in graph.events()
-    ):
+    if any(event.kind is Kind.EVAL and event.number in between and _is_near(event, slip.at) for event in events):
         return None  # under a condition of which nobody knows whether it can fail (`isinstance(net, nn.Module)`)
     told, _ = along(slip, (Kind.TRAIN,))
     return case_of(
@@ -175,6 +196,20 @@ def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case |
         told,
         loop=innermost(slip.at),
         notes={Kind.FORWARD: "validation, still in training mode"},
+    )
+
+
+def _is_adversary(events: list[Happening], module: Thing) -> bool:
+    """Whether a module is trained through another one, which another optimizer steps: a generator, say.
+
+    Those are commonly sampled in training mode, with the statistics of the batch.
+    """
+    steppers = [thing for event in events if event.kind is Kind.STEP for thing in things_in(event.target)]
+    others = {held for stepper in steppers if not _may_hold(stepper, module) for held in stepper.holds or ()}
+    return any(
+        event.loss is not None and module in event.loss.sources and not others.isdisjoint(event.loss.sources)
+        for event in events
+        if event.kind is Kind.BACKWARD
     )
 
 

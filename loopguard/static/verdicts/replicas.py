@@ -46,7 +46,10 @@ def _untold(file: File, graph: FlowGraph) -> Iterator[Case]:
             if made is not None and (epochs[0] in made.loops or _TELLS.search(made.site.file.source.text)):
                 continue
             at = _header(file, epochs[0], event)
-            trail = (Moment(at, "the epochs"), Moment(event_in(file, event, "loss"), "the same order in each of them"))
+            trail: tuple[Moment, ...] = (
+                Moment(at, "the epochs"),
+                Moment(event_in(file, event, "loss"), "the same order in each of them"),
+            )
             if made is not None and made.site.file is file:
                 trail = (Moment(event_in(file, made, sampler.label), "built once"), *trail)
             sampled = sampler.label or sampler.dotted.rsplit(".", 1)[-1]

@@ -108,9 +108,9 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     if not step.clears_itself and not any(_same_window(event, loop, found) for event in _clears(here, effects)):
         return
     around = _guards(step, loop) - {gate}
-    # A condition on the counter may be what keeps the first batches or the last ones out.
-    plain = not any(re.search(rf"\b{re.escape(found.counter)}\b", guard.condition.text) for guard in around)
-    if found.opens_first and plain:
+    # Where batches are left out, who knows which.
+    every = any(not _guards(event, loop) for event in ungated)
+    if found.opens_first and every:
         yield case(window.Mistake.OFF_BY_ONE, step, **facts)
     for event in here:
         partial = event.kind in (Kind.CLIP, Kind.UNSCALE) and _concerns(event, effects)
@@ -126,7 +126,7 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         for event in graph.events()
         if event.kind is Kind.STEP and event.target is step.target and event.number > step.number
     ]
-    if plain and not found.flushes and not later and _numbers_itself(loop, found):
+    if every and not found.flushes and not later and _numbers_itself(loop, found):
         yield case(window.Mistake.REMAINDER, step, **facts)
 
 

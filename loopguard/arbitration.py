@@ -49,3 +49,24 @@ def _repeats(case: Case, bypasses: set[Place]) -> bool:
         return False
     steps = [moment.event.place for moment in case.trail if moment.event.kind is Kind.STEP]
     return not bypasses.isdisjoint([case.at.place, *steps])
+
+
+class Arbiter:
+    """Arbitrates between cases that come one by one, as a run finds them: the first of a call's is told."""
+
+    def __init__(self) -> None:
+        self._told: dict[Place, Enum] = {}
+        self._bypasses: set[Place] = set()
+
+    def admits(self, case: Case) -> bool:
+        """Whether no other case has told of the same mistake."""
+        if _repeats(case, self._bypasses):
+            return False
+        return case.mistake not in _ORDER or self._told.get(case.at.place, case.mistake) is case.mistake
+
+    def note(self, case: Case) -> None:
+        """A case has been told."""
+        if case.mistake in _ORDER:
+            self._told.setdefault(case.at.place, case.mistake)
+        if case.mistake in _BYPASSES:
+            self._bypasses.add(case.at.place)

@@ -1,0 +1,225 @@
+"""One file to what the rules say of it, before anybody asks which rules are on and what comments hide.
+
+What can hold no event is not even decoded; the rest goes through engine and rules. All that is needed here can be sent
+to another process, and all that comes out can come back from there, or from the cache.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from loopguard.errors import LoopguardError, SourceError
+from loopguard.paths import shown
+from loopguard.stamps import Seen, digest, stamp
+
+if TYPE_CHECKING:
+    from loopguard.case import Case
+    from loopguard.finding import Finding
+    from loopguard.footprint import Footprint, Trace
+    from loopguard.knowledge import Knowledge, KnownCall
+    from loopguard.settings import Settings
+    from loopguard.static import Project
+
+# Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
+# word is clean, and neither libcst nor the rules need to be loaded for it. Matched on the raw bytes.
+EVENT = re.compile(rb"zero_grad|backward|\.step\b|[Oo]ptim")
+
+# Bytes without this hold no comment that the rules would have to be asked about, unless something is found there.
+DIRECTIVE = re.compile(rb"loopguard:\s*ignore|noqa.*\bLG[0-9]", re.IGNORECASE)
+
+# Bytes without this hold no comment at all that could hide a finding.
+MENTION = re.compile(rb"loopguard|noqa", re.IGNORECASE)
+
+
+class Crash(NamedTuple):
+    """A file on which the engine failed, and how: the name of the exception, its text, and the traceback."""
+
+    path: str
+    kind: str
+    text: str
+    trace: str
+
+
+class Outcome:
+    """What checking one file has brought. No dataclass: most runs need no other, and what makes them is slow to load.
+
+    `analysed` says that the engine has seen it, `complete` that it could be parsed or need not be, `remarks` that it
+    holds comments which are worth a look.
+    """
+
+    __slots__ = ("analysed", "complete", "crash", "findings", "remarks")
+
+    def __init__(
+        self,
+        findings: Sequence[Finding] = (),
+        *,
+        analysed: bool = False,
+        complete: bool = True,
+        remarks: bool = False,
+        crash: Crash | None = None,
+    ) -> None:
+        self.findings = list(findings)
+        self.analysed = analysed
+        self.complete = complete
+        self.remarks = remarks
+        self.crash = crash
+
+
+class Terms(NamedTuple):
+    """What settings say about examining a file: folders of the user's own rules, and calls that the user knows of."""
+
+    rules: tuple[Path, ...] = ()
+    calls: tuple[KnownCall, ...] = ()
+
+
+def terms_of(settings: Settings) -> Terms:
+    """What some settings say about examining a file."""
+    return Terms(settings.rule_folders, settings.knowledge.calls)
+
+
+class Visit(NamedTuple):
+    """A file as it was read, and what examining it has brought."""
+
+    seen: Seen
+    outcome: Outcome
+
+
+_MUCH = 1_500_000
+"""How many characters of other files are kept parsed at most, about."""
+
+NOTHING = Outcome()
+"""The outcome of a file without events and without comments."""
+
+
+def _is_dull(data: bytes, knowledge: Knowledge | None) -> bool:
+    """Whether there is nothing to check in these bytes, and nothing to say about their comments."""
+    return not _may_hold_events(data, knowledge) and DIRECTIVE.search(data) is None
+
+
+def _may_hold_events(data: bytes, knowledge: Knowledge | None) -> bool:
+    return EVENT.search(data) is not None or (knowledge is not None and knowledge.mentioned_in_bytes(data))
+
+
+class Examiner:
+    """Examines one file after the other. `roots` are the folders that imports within the project start from."""
+
+    def __init__(self, roots: Sequence[Path]) -> None:
+        self._roots = roots
+        self._projects: dict[tuple[KnownCall, ...], Project] = {}
+        self._knowledge: dict[tuple[KnownCall, ...], Knowledge] = {}
+        self._footprint: Footprint | None = None
+
+    def news(self) -> Trace | None:
+        """What results depend on, as far as it was found out since the last time."""
+        return self._footprint.news() if self._footprint is not None else None
+
+    def glance(self, file: Path, terms: Terms) -> Visit | None:
+        """Read a file (absolute), and be done with it if there is nothing to examine."""
+        before = stamp(str(file))
+        try:
+            data = file.read_bytes()
+        except OSError:
+            return None
+        return Visit(Seen(str(file), before, digest(data)), NOTHING) if _is_dull(data, self._knows(terms)) else None
+
+    def visit(self, file: Path, terms: Terms) -> Visit:
+        """Read and examine a file (absolute)."""
+        before = stamp(str(file))
+        try:
+            data = file.read_bytes()
+        except OSError as error:
+            return Visit(Seen(str(file), "", ""), _refused(shown(file), error, terms.rules))
+        return Visit(Seen(str(file), before, digest(data)), self.examine(data, shown(file), file, terms))
+
+    def examine(self, data: bytes, path: str, file: Path | None, terms: Terms) -> Outcome:
+        """Examine text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
+        if _is_dull(data, self._knows(terms)):
+            return NOTHING
+        mentions = bool(terms.rules) and MENTION.search(data) is not None
+        outcome = Outcome(remarks=DIRECTIVE.search(data) is not None or mentions)
+        try:
+            self._examine(data, path, file, terms, outcome)
+        except (KeyboardInterrupt, SystemExit, LoopguardError):
+            raise
+        # A panic of libcst's native parser is no Exception. One bad file must not hide what the others hold.
+        except BaseException as error:
+            import traceback
+
+            trace = "".join(traceback.format_exception(error))
+            outcome.crash = Crash(path, type(error).__name__, str(error), trace)
+            outcome.complete = False
+        return outcome
+
+    def _knows(self, terms: Terms) -> Knowledge | None:
+        """What the user knows of calls, None if that is nothing."""
+        if terms.calls and terms.calls not in self._knowledge:
+            from loopguard.knowledge import Knowledge
+
+            self._knowledge[terms.calls] = Knowledge(terms.calls)
+        return self._knowledge.get(terms.calls)
+
+    def _project(self, terms: Terms) -> Project:
+        """The project as files see it that share what is known of an in-house framework."""
+        from loopguard import static
+
+        project = self._projects.get(terms.calls)
+        if project is None or project.size > _MUCH:
+            project = self._projects[terms.calls] = static.Project(self._roots, self._knows(terms), self._footprint)
+            self._footprint = project.footprint
+        return project
+
+    def _examine(self, data: bytes, path: str, file: Path | None, terms: Terms, outcome: Outcome) -> None:
+        from loopguard.source import Source
+
+        candidate = _may_hold_events(data, self._knows(terms))
+        try:
+            source = Source.from_bytes(data, path, file)
+        except SourceError as error:
+            outcome.complete = False
+            if candidate:
+                outcome.findings += _judged(iter([_unreadable(path, error)]), terms.rules, outcome)
+            return
+        if outcome.remarks:
+            from loopguard.suppress import Suppressions
+
+            if Suppressions(source).silent:
+                outcome.complete = False
+                return
+        if candidate:
+            from loopguard import static
+
+            outcome.analysed = True
+            outcome.findings += _judged(static.analyse(source, self._project(terms)), terms.rules, outcome)
+
+
+def _judged(cases: Iterator[Case], rules: tuple[Path, ...], outcome: Outcome) -> Iterator[Finding]:
+    """What the rules call the cases. A file that cannot be parsed says nothing about which comments are unused."""
+    from loopguard import catalogue
+    from loopguard.lifecycles.source import Mistake
+
+    for case in cases:
+        if case.mistake is Mistake.INVALID_SYNTAX:
+            outcome.complete = False
+        finding = catalogue.load(rules).judge(case)
+        if finding:
+            yield finding
+
+
+def _unreadable(path: str, error: SourceError) -> Case:
+    from loopguard.case import Case
+    from loopguard.events import Event, Kind, Place
+    from loopguard.lifecycles.source import Mistake
+
+    place = Place(path, error.row, error.column, error.row, error.column, error.cell)
+    at = Event(Kind.UNKNOWN, path, place, "")
+    return Case(Mistake.INVALID_SYNTAX, path, at, facts={"reason": error.reason})
+
+
+def _refused(path: str, error: OSError, rules: tuple[Path, ...]) -> Outcome:
+    outcome = Outcome(complete=False)
+    case = _unreadable(path, SourceError(f"cannot be read: {error.strerror}"))
+    outcome.findings += _judged(iter([case]), rules, outcome)
+    return outcome

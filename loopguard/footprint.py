@@ -1,0 +1,82 @@
+"""What results depend on besides the file itself: which files lead to which, and where files were looked for in vain.
+
+A file that is imported may import others. What has once been found out about it is used again for the next file that
+imports it. So what counts for a file is everything that was ever asked on behalf of the files that it leads to.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from loopguard.stamps import Seen, digest, stamp
+
+
+class Trace(NamedTuple):
+    """What was found out: files that were read; (importer, target) pairs; (importer, directory, missing name) triples.
+
+    `stamps` are those of the directories, from before.
+    """
+
+    files: list[Seen]
+    targets: list[tuple[str, str]]
+    missing: list[tuple[str, str, str]]
+    stamps: dict[str, str]
+
+
+class Footprint:
+    """Who has asked for what, in all files that were followed so far."""
+
+    def __init__(self) -> None:
+        self._known: set[Seen] = set()
+        self._there: dict[Path, bool] = {}
+        self._places: dict[Path, tuple[str, str]] = {}
+        self._stamps: dict[str, str] = {}
+        self._trace = Trace([], [], [], {})
+
+    def asked(self, importer: str, target: Path | None, missing: Sequence[Path]) -> None:
+        """Take down that `importer` was looked into and leads to `target`, and what was missing on the way."""
+        source = os.path.abspath(importer)  # noqa: PTH100 -- links are not to be followed
+        if target is not None:
+            self._trace.targets.append((source, str(target)))
+        for path in missing:
+            folder, name = self._places.get(path) or self._miss(path)
+            self._trace.stamps[folder] = self._stamps[folder]
+            self._trace.missing.append((source, folder, name))
+
+    def _miss(self, path: Path) -> tuple[str, str]:
+        """The closest directory above a path that is there, and what is missing in it on the way to the path."""
+        folder = path.parent
+        while not self._is_there(folder) and folder.parent != folder:
+            folder = folder.parent
+        place = os.path.abspath(folder)  # noqa: PTH100
+        if place not in self._stamps:
+            self._stamps[place] = stamp(place)
+        self._places[path] = place, path.relative_to(folder).parts[0]
+        return self._places[path]
+
+    def _is_there(self, folder: Path) -> bool:
+        if folder not in self._there:
+            self._there[folder] = folder.is_dir()
+        return self._there[folder]
+
+    def read(self, path: Path) -> bytes:
+        """The content of a file, nothing if it cannot be read."""
+        name = str(path)
+        before = stamp(name)
+        try:
+            data = path.read_bytes()
+        except OSError:
+            data = b""
+        seen = Seen(name, before, digest(data))
+        if seen not in self._known:
+            self._known.add(seen)
+            self._trace.files.append(seen)
+        return data
+
+    def news(self) -> Trace:
+        """What was found out since the last time."""
+        news, self._trace = self._trace, Trace([], [], [], {})
+        return news

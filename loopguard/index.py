@@ -1,0 +1,241 @@
+"""The text of an index of the cache: lines about files and about directories, which refer to each other by number.
+
+A line about a file: path, stamp, digest, flags and the key of the user's rules (if it was checked), the numbers of the
+files that it leads to and of the directories in which some were missing, and the findings as JSON, if there are any. A
+line about a directory starts with a tab: path, stamp, and the names that were missing in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from loopguard.examine import NOTHING, Outcome, Visit
+from loopguard.stamps import Seen, stamp
+
+if TYPE_CHECKING:
+    from loopguard.events import Place
+    from loopguard.finding import Finding
+    from loopguard.footprint import Trace
+
+UNIT = "\x1f"
+
+_BREAKS = re.compile(r"[\t\n\r\x1f]")
+"""What would break a line of the index, were it part of a path."""
+
+_FLAGS = {"a": "analysed", "c": "complete", "r": "remarks"}
+
+
+class Record:
+    """A line about a file. `state` is empty if the file was read, and not checked itself."""
+
+    __slots__ = ("digest", "files", "findings", "folders", "path", "rules", "stamp", "state")
+
+    def __init__(self, line: str) -> None:
+        fields = line.split("\t")
+        self.path, self.stamp, self.digest, self.state, self.rules, files, folders, self.findings = fields
+        self.files = [int(number) for number in files.split()]
+        self.folders = [int(number) for number in folders.split()]
+
+    def outcome(self) -> Outcome:
+        """What checking the file has brought."""
+        if self.state == "c":
+            return NOTHING
+        outcome = Outcome(_findings(self.findings) if self.findings else ())
+        for letter, name in _FLAGS.items():
+            setattr(outcome, name, letter in self.state)
+        return outcome
+
+
+class Index:
+    """The lines of an index: those about files by path, the others in order."""
+
+    def __init__(self, text: str = "") -> None:
+        self.records: dict[str, str] = {}
+        self.paths: list[str] = []
+        self.folders: list[tuple[str, str, str]] = []
+        for line in text.split("\n"):
+            if line.startswith("\t"):
+                _, path, mark, names = line.split("\t")
+                self.folders.append((path, mark, names))
+            elif line:
+                path = line[: line.index("\t")]
+                self.records[path] = line
+                self.paths.append(path)
+
+
+class Writer:
+    """Makes a new index of an old one and what is new.
+
+    `same` says which files of the old one were looked at and whether they were the same, `fresh` has new stamps of
+    those that were; `absent` says it of the directories, by number.
+    """
+
+    def __init__(
+        self, old: Index, same: Mapping[str, bool], absent: Mapping[int, bool], fresh: Mapping[str, str]
+    ) -> None:
+        self._old = {path: Record(line) for path, line in old.records.items()}
+        self._index = old
+        self._same = same
+        self._absent = absent
+        self._fresh = fresh
+        self._files: dict[str, Seen] = {}
+        self._targets: dict[str, set[str]] = {}
+        self._folders: dict[str, set[str]] = {}
+        self._marks: dict[str, str] = {}
+        self._names: dict[str, set[str]] = {}
+        self._torn: set[str] = set()
+        self._results: dict[str, tuple[str, str, str]] = {}
+
+    def lines(self, new: Iterable[tuple[Visit, str]], traces: Iterable[Trace]) -> Iterator[str]:
+        """The lines of the new index. `new` are visits, each with the key of the user's rules."""
+        for trace in traces:
+            self._learn(trace)
+        for (seen, outcome), rules in new:
+            if outcome.crash is None and seen.digest:
+                self._see(seen)
+                self._results[seen.path] = (_flags(outcome), rules, _text(outcome.findings))
+        changed = self._take_over()
+        gone = self._look_again()
+        doubtful = self._leading_to(self._torn | gone)
+        outdated = self._leading_to(changed)
+        kept = {path: result for path, result in self._results.items() if path not in doubtful}
+        for path, record in self._old.items():
+            if record.state and path not in kept and path not in outdated | doubtful and path in self._files:
+                kept[path] = record.state, record.rules, record.findings
+        yield from self._written(kept)
+
+    def _learn(self, trace: Trace) -> None:
+        for seen in trace.files:
+            self._see(seen)
+        for importer, target in trace.targets:
+            self._targets.setdefault(importer, set()).add(target)
+        for folder, mark in trace.stamps.items():
+            self._mark(folder, mark)
+        for importer, folder, name in trace.missing:
+            self._folders.setdefault(importer, set()).add(folder)
+            self._names.setdefault(folder, set()).add(name)
+
+    def _see(self, seen: Seen) -> None:
+        other = self._files.setdefault(seen.path, seen)
+        if other.digest != seen.digest or _BREAKS.search(seen.path):
+            self._torn.add(seen.path)  # it has changed while we were reading
+        elif not other.stamp:
+            self._files[seen.path] = seen
+
+    def _mark(self, folder: str, mark: str) -> None:
+        if self._marks.setdefault(folder, mark) != mark:
+            self._marks[folder] = ""
+
+    def _take_over(self) -> set[str]:
+        """Take over what the old index says of files that have not changed. Returns those that have."""
+        changed: set[str] = set()
+        for path, record in self._old.items():
+            stands = self._same.get(path)
+            if path in self._files:
+                stands = self._files[path].digest == record.digest
+            elif stands is None:
+                stands = os.path.exists(path)  # noqa: PTH110
+            if not stands or not all(self._absent.get(number, True) for number in record.folders):
+                changed.add(path)
+            if stands:
+                mark = self._fresh.get(path, record.stamp)
+                self._files.setdefault(path, Seen(path, mark, record.digest))
+                self._targets.setdefault(path, set()).update(self._index.paths[number] for number in record.files)
+                for folder, folder_mark, names in (self._index.folders[number] for number in record.folders):
+                    self._mark(folder, folder_mark)
+                    self._folders.setdefault(path, set()).add(folder)
+                    self._names.setdefault(folder, set()).update(names.split(UNIT))
+        return changed
+
+    def _look_again(self) -> set[str]:
+        """Stamp the directories that have no stamp. Returns the files that miss something there which has come."""
+        come: set[str] = set()
+        for folder, mark in self._marks.items():
+            if not mark:
+                self._marks[folder] = stamp(folder) or "0"
+                names = self._names.get(folder, set())
+                there = {name for name in names if _BREAKS.search(name) or os.path.exists(f"{folder}{os.sep}{name}")}  # noqa: PTH110
+                self._names[folder] = names - there
+                if there:
+                    come.add(folder)
+        return {path for path, folders in self._folders.items() if not folders.isdisjoint(come)}
+
+    def _leading_to(self, files: set[str]) -> set[str]:
+        """Some files, and all that lead to them."""
+        importers: dict[str, list[str]] = {}
+        for importer, targets in self._targets.items():
+            for target in targets:
+                importers.setdefault(target, []).append(importer)
+        found, todo = set(files), list(files)
+        while todo:
+            fresh = set(importers.get(todo.pop(), ())) - found
+            found |= fresh
+            todo += fresh
+        return found
+
+    def _written(self, results: Mapping[str, tuple[str, str, str]]) -> Iterator[str]:
+        """The lines of the files that were checked, and of those that they lead to."""
+        order = dict.fromkeys(results)
+        todo = list(results)
+        while todo:
+            fresh = [one for one in self._targets.get(todo.pop(), ()) if one not in order and one in self._files]
+            order.update(dict.fromkeys(fresh))
+            todo += fresh
+        numbers = {path: str(number) for number, path in enumerate(order)}
+        places: dict[str, str] = {}
+        for path in order:
+            for folder in self._folders.get(path, ()):
+                places.setdefault(folder, str(len(places)))
+        for path in order:
+            state, rules, findings = results.get(path, ("", "", ""))
+            targets = " ".join(numbers[one] for one in self._targets.get(path, ()) if one in numbers)
+            folders = " ".join(places[one] for one in self._folders.get(path, ()))
+            seen = self._files[path]
+            yield "\t".join((path, seen.stamp, seen.digest, state, rules, targets, folders, findings))
+        for folder in places:
+            yield "\t".join(("", folder, self._marks[folder], UNIT.join(sorted(self._names[folder]))))
+
+
+def _flags(outcome: Outcome) -> str:
+    return "".join(letter for letter, name in _FLAGS.items() if getattr(outcome, name)) or "-"
+
+
+def _text(findings: Sequence[Finding]) -> str:
+    if not findings:
+        return ""
+    import json
+
+    return json.dumps([_plain(finding) for finding in findings], separators=(",", ":"))
+
+
+def _plain(finding: Finding) -> list[Any]:
+    trail = [
+        [m.event.kind.name, m.event.subject, _row(m.event.place), m.event.text, m.event.when, m.note, m.iteration]
+        for m in finding.evidence
+    ]
+    words = [finding.code, finding.name, finding.level, finding.message, finding.advice]
+    return [*words, _row(finding.place), trail, finding.iterations, finding.parameters]
+
+
+def _row(place: Place) -> list[str | int | None]:
+    return [place.path, place.row, place.column, place.end_row, place.end_column, place.cell]
+
+
+def _findings(text: str) -> list[Finding]:
+    import json
+
+    from loopguard.events import Event, Kind, Moment, Place
+    from loopguard.finding import Finding
+
+    found: list[Finding] = []
+    for code, name, level, message, advice, place, trail, iterations, parameters in json.loads(text):
+        moments = tuple(
+            Moment(Event(Kind[kind], subject, Place(*where), of, tuple(when)), note, iteration)
+            for kind, subject, where, of, when, note, iteration in trail
+        )
+        at = Place(*place)
+        found.append(Finding(code, name, level, message, advice, at, moments, tuple(iterations), tuple(parameters)))
+    return found

@@ -1,0 +1,174 @@
+"""The outline of a text: what stands in it outside of functions, which names that binds, and where the functions are.
+
+libcst is slow, and most functions hold nothing of a training loop. Python's own parser, which is ten times faster,
+says whether the text is a program and where its functions are. What libcst gets first is the text without their
+bodies; a body follows when somebody looks into it. Rows of the shortened text are translated back; columns are kept.
+"""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+_SHORT = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """What a definition or an import at the top level of a text binds: `name` to `attribute` of `module`.
+
+    `level` counts the dots of a relative import. `attribute` is empty for `import module`, and "*" for all names. A
+    definition has no module at all.
+    """
+
+    name: str
+    module: str | None = None
+    level: int = 0
+    attribute: str = ""
+
+
+class Outline:
+    """A text without the bodies of its functions, and the way back from its rows to those of the whole text.
+
+    `bindings` are what its top level defines and imports. `bodies` are the first and last rows of what is left out, in
+    the order of the text. `numbers` has an item for each function that is in no other one and in no loop, in that
+    order: the index of its body, None if it is not left out. `starts` are the rows and columns at which these functions
+    start, `ends` their last rows, None where that takes a closer look; `concrete` says of each that it does something.
+    """
+
+    def __init__(self, text: str, module: ast.Module) -> None:
+        self.bindings = list(_bindings(module.body))
+        self.bodies: list[tuple[int, int]] = []
+        self.numbers: list[int | None] = []
+        self.starts: list[tuple[int, int]] = []
+        self.ends: list[int | None] = []
+        self.concrete: list[bool] = []
+        self.stubs: list[int] = []
+        """The row in the shortened text that stands for each body."""
+        self.lines = text.split("\n")
+        for function in sorted(_functions(module), key=lambda function: function.lineno):
+            first, last = _body(function, self.lines)
+            # A body that ends with the text, and not with its line, is left where it is.
+            whole = last < len(self.lines) and _stands_alone(function, self.lines)
+            out = whole and first + _SHORT <= last
+            self.numbers.append(len(self.bodies) if out else None)
+            line = self.lines[function.lineno - 1]
+            self.starts.append((function.lineno, len(line) - len(line.lstrip()) + 1))
+            self.ends.append(last if whole else None)
+            self.concrete.append(_is_concrete(function))
+            if out:
+                self.bodies.append((first, last))
+        self.text = self._shortened()
+
+    def _shortened(self) -> str:
+        kept: list[str] = []
+        behind = 0
+        for first, last in self.bodies:
+            kept += self.lines[behind : first - 1]
+            start = self.lines[first - 1]
+            kept.append(start[: len(start) - len(start.lstrip())] + "...")
+            self.stubs.append(len(kept))
+            behind = last
+        return "\n".join([*kept, *self.lines[behind:]])
+
+    def row(self, row: int) -> int:
+        """The row of the whole text that a row of the shortened one is, the first row of a body for its stub."""
+        passed = bisect_right(self.stubs, row - 1)
+        if not passed:
+            return row
+        return row - self.stubs[passed - 1] + self.bodies[passed - 1][1]
+
+    def body(self, number: int) -> str:
+        """One of the bodies, as a function of its own: its rows are those of the text from the body on, less one."""
+        first, last = self.bodies[number]
+        return "\n".join(["def _():", *self.lines[first - 1 : last], ""])
+
+
+def outline(text: str) -> Outline | None:
+    """The outline of a program; None if Python does not take the text for one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            module = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return Outline(text, module)
+
+
+_Function = ast.FunctionDef | ast.AsyncFunctionDef
+_Block = ast.If | ast.Try | ast.TryStar | ast.With | ast.AsyncWith | ast.ExceptHandler
+
+
+def _functions(module: ast.Module) -> Iterator[_Function]:
+    """The functions that are in no other function and in no loop."""
+    todo: list[ast.AST] = list(module.body)
+    while todo:
+        node = todo.pop()
+        if isinstance(node, _Function):
+            yield node
+        elif isinstance(
+            node, ast.ClassDef | ast.With | ast.AsyncWith | ast.If | ast.Try | ast.TryStar | ast.ExceptHandler
+        ):
+            for field in ("body", "handlers", "orelse", "finalbody"):
+                todo += getattr(node, field, ())
+
+
+def _stands_alone(function: _Function, lines: Sequence[str]) -> bool:
+    """Whether the body of a function shares no line, not even a continued one, with the head."""
+    first = function.body[0]
+    row = _first_row(first)
+    return not lines[row - 1][: first.col_offset].strip() and not lines[row - 2].endswith("\\")
+
+
+def _body(function: _Function, lines: Sequence[str]) -> tuple[int, int]:
+    """The first and last row of a body, with comments behind its last statement that are indented as a part of it."""
+    first = _first_row(function.body[0])
+    indent = lines[first - 1][: function.body[0].col_offset]
+    end = row = function.body[-1].end_lineno or 0
+    while row < len(lines):
+        line = lines[row]
+        stripped = line.lstrip()
+        if stripped and not stripped.startswith("#"):
+            break
+        row += 1
+        if stripped and line.startswith(indent):
+            end = row
+    return first, end
+
+
+def _is_concrete(function: _Function) -> bool:
+    """Whether a function begins with something else than words and an exception: it does not wait to be overridden."""
+    for statement in function.body:
+        if isinstance(statement, ast.Pass) or (
+            isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant | ast.JoinedStr)
+        ):
+            continue
+        return not isinstance(statement, ast.Raise)
+    return False
+
+
+def _first_row(statement: ast.stmt) -> int:
+    decorators: list[ast.expr] = getattr(statement, "decorator_list", [])
+    return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
+
+
+def _bindings(statements: Iterable[ast.AST]) -> Iterator[Binding]:
+    """What definitions and imports bind, also those under `if`, `try` and `with`, in the order in which it counts."""
+    todo = [*statements][::-1]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield Binding(node.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.split(".")[0]
+                yield Binding(alias.asname, alias.name) if alias.asname else Binding(top, top)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield Binding(alias.asname or alias.name, node.module or "", node.level, alias.name)
+        elif isinstance(node, _Block):
+            inner = [*node.body, *getattr(node, "orelse", ()), *getattr(node, "handlers", ())]
+            todo += reversed(inner)
