@@ -18,7 +18,7 @@ import pytest
 import torch
 from guarded_run import run
 from hypothesis import HealthCheck, Phase, given, settings
-from training_programs import FLAGS, HEAD, PROGRAMS, RIGHT, RIGHT_FOR_TWO, SHARED, WRONG, Block, program_of
+from training_programs import FLAGS, GIVEN, HEAD, PROGRAMS, RIGHT, RIGHT_FOR_TWO, SHARED, WRONG, Block, program_of
 
 from loopguard import catalogue
 from loopguard.check import Checker
@@ -136,8 +136,8 @@ def test_an_error_that_a_run_finds_is_in_the_text(comparison: Comparison) -> Non
     assert len(comparison.missed) <= 0.015 * judged, "\n\n".join(comparison.missed)
 
 
-@pytest.mark.parametrize("body", [*RIGHT, *RIGHT_FOR_TWO])
-def test_neither_finds_a_mistake_in_what_random_programs_begin_with(body: Block, tmp_path: Path) -> None:
+@pytest.mark.parametrize("body", [*RIGHT, *RIGHT_FOR_TWO, GIVEN])
+def test_neither_finds_a_mistake_in_what_is_right(body: Block, tmp_path: Path) -> None:
     file = tmp_path / "train.py"
     file.write_text(program_of(body), "utf-8")
     assert [check(file), *(run(file, arguments).findings for arguments in ARGUMENTS)] == [[], [], [], []]

@@ -106,6 +106,9 @@ RIGHT_FOR_TWO: tuple[tuple[Statement, ...], ...] = (
 )
 """And about two of them, which hold different parameters."""
 
+GIVEN: tuple[Statement, ...] = ("for p in model.parameters(): p.grad = 0.01 * p.detach()", FORWARD, BACKWARD, STEP)
+"""Right as well, and no beginning for edits: gradients that are given by hand, and those of a loss on top."""
+
 WRONG: dict[str, tuple[Statement, ...]] = {
     "LG101": (FORWARD, BACKWARD, STEP),
     "LG102": (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD, STEP)),
