@@ -102,8 +102,26 @@ RIGHT_FOR_TWO: tuple[tuple[Statement, ...], ...] = (
     (*UPDATE, compound("if a", *OTHER_UPDATE)),
     (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "second.step()"),
     (EACH, JOINT, BACKWARD, STEP, "second.step()"),
+    (CLEAR, JOINT, BACKWARD, STEP, *OTHER_UPDATE),
 )
 """And about two of them, which hold different parameters."""
+
+GIVEN: tuple[Statement, ...] = ("for p in model.parameters(): p.grad = 0.01 * p.detach()", FORWARD, BACKWARD, STEP)
+"""Right as well, and no beginning for edits: gradients that are given by hand, and those of a loss on top."""
+
+WRONG: dict[str, tuple[Statement, ...]] = {
+    "LG101": (FORWARD, BACKWARD, STEP),
+    "LG102": (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD, STEP)),
+    "LG103": (FORWARD, BACKWARD, CLEAR, STEP),
+    "LG106": (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "other(x).sum().backward()", "second.step()"),
+    "LG201": (CLEAR, FORWARD, BACKWARD),
+    "LG202": (CLEAR, STEP, FORWARD, BACKWARD),
+    "LG204": (*UPDATE, STEP),
+    "LG301": (CLEAR, FORWARD, STEP),
+    "LG302": (CLEAR, compound("for x in loader[:3]", FORWARD), BACKWARD, STEP),
+    "LG401": (CLEAR, "loss = compute(x)", compound(WINDOW, STEP)),
+}
+"""One mistake each, by the rule that tells of it: every mistake of the gradient lifecycle is among them."""
 
 PLAIN = (*UPDATE, *UPDATE)
 MORE = (
@@ -119,7 +137,8 @@ MORE = (
     f"{FORWARD}\ntotal += loss",
     f"{FORWARD}\ntotal += loss.item()",
 )
-FOR_TWO = (*MORE, *OTHER_UPDATE, "other.zero_grad()", "loss = other(x).sum()", JOINT)
+EITHER = ("(optimizer if a else second).zero_grad()", "(second if b else optimizer).step()")
+FOR_TWO = (*MORE, *OTHER_UPDATE, "other.zero_grad()", "loss = other(x).sum()", JOINT, *EITHER)
 """What may stand anywhere in a loop over batches, likelier first."""
 
 BEGINNING = "i, x, total = 0, loader[0], 0.0\nloss = model(x).sum()\n"
@@ -189,6 +208,19 @@ def _compiles(text: str) -> bool:
     return True
 
 
+def _program(optimizers: str, text: str) -> str:
+    """A whole program, with the helpers that a training calls."""
+    helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if f"{name}(" in text)
+    return f"{HEAD}{optimizers}{helpers}{text}"
+
+
+def program_of(body: Sequence[Statement]) -> str:
+    """A program with a loop over batches of this body, and nothing random about it."""
+    loop = compound("for epoch in range(2)", compound("for i, x in enumerate(loader)", *body))
+    text = _text([loop])
+    return _program(APART if "second" in text else ALONE, BEGINNING + text)
+
+
 @st.composite
 def _programs(draw: st.DrawFn) -> str:
     two = draw(st.booleans())
@@ -205,8 +237,7 @@ def _programs(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         # Without this, torch refuses every second backward pass from one loss.
         text = text.replace(BACKWARD, "loss.backward(retain_graph=True)")
-    helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if f"{name}(" in text)
-    return f"{HEAD}{optimizers}{helpers}{text}"
+    return _program(optimizers, text)
 
 
 PROGRAMS = _programs().filter(_compiles)

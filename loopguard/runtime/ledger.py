@@ -129,6 +129,7 @@ class Account:
         self.applied: set[Site] = set()
         self.fed_from: dict[Site, Sequence[ref[Tensor]]] = {}
         self._sentinels: Sequence[ref[Tensor]] = ()
+        self._outposts: Sequence[ref[Tensor]] = ()
         self._before: list[Stamp] = []
         self._snapshot: list[tuple[Tensor, Tensor | None, int]] = []
         self._stamp: Stamp = None
@@ -185,13 +186,17 @@ class Account:
                 (p, p.grad, -1 if p.grad is None else version_of(p.grad)) for p in parameters_of(optimizer)
             ]
         else:
-            self._before = [stamp(p) for s in known if (p := s()) is not None]
+            self._before = [stamp(p) for s in known or self._outposts if (p := s()) is not None]
         return mistake
 
     def after_backward(self, entry: Entry) -> None:
         """A backward pass is over: see whether it has reached this optimizer."""
         if self._snapshot:
             received = [p for p, grad, version in self._snapshot if _has_changed(p, grad, version)]
+            if not received:
+                # The next pass from here may well go elsewhere: one line of code trains many layers in turn.
+                trained = [p for p, _, _ in self._snapshot if p.requires_grad]
+                self._outposts = (ref(trained[0]), ref(trained[-1])) if trained else ()
             self._snapshot = []
             if self.attention:
                 self.attention -= 1
@@ -204,7 +209,8 @@ class Account:
                 self.deposit(entry)
             return
         changed = 0
-        known = self.fed_from.get(entry.site, ())
+        fed = self.fed_from.get(entry.site, ())
+        known = fed or self._outposts
         for sentinel, before in zip(known, self._before, strict=False):
             parameter = sentinel()
             if parameter is not None and not is_same(parameter, before):
@@ -212,7 +218,7 @@ class Account:
         if changed:
             self._sentinels = known
             self.deposit(entry)
-            if changed < len(known):
+            if changed < len(known) or not fed:
                 self.attention = _ATTENTION  # the sentinels disagree: the loop does something new
 
     def deposit(self, entry: Entry) -> None:

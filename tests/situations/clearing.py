@@ -219,3 +219,36 @@ def broken_without_any() -> None:
     for batch in batches():
         loss_of(model, batch).backward()
         optimizer.step()  # expect: LG101
+
+
+def broken_step_behind_the_loop_that_clears() -> None:
+    model = network()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for batch in batches():
+        loss_of(model, batch).backward()  # expect: LG203
+        optimizer.zero_grad()
+    optimizer.step()
+
+
+def broken_step_behind_each_loop_that_clears() -> None:
+    model = network()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for _ in range(3):
+        for batch in batches(5):
+            loss_of(model, batch).backward()  # expect: LG203
+            optimizer.zero_grad()
+        optimizer.step()
+
+
+def healthy_gradients_taken_before_each_clear() -> None:
+    model = network()
+    optimizer = SGD(model.parameters(), lr=0.01)
+    for _ in range(3):
+        taken = []
+        for batch in batches(5):
+            loss_of(model, batch).backward()
+            taken.append([p.grad for p in model.parameters()])
+            optimizer.zero_grad()
+        for p, *gradients in zip(model.parameters(), *taken, strict=True):
+            p.grad = torch.stack([g for g in gradients if g is not None]).median(dim=0).values
+        optimizer.step()

@@ -8,6 +8,7 @@ from loopguard.lifecycles.gradient import Mistake
 from loopguard.runtime.ledger import Discard, Entry
 from loopguard.runtime.program import Loop, span_of
 from loopguard.runtime.verdicts.telling import Telling, clears_by_hand, innermost
+from loopguard.runtime.verdicts.unused_gradients import applied_outside
 
 _CLEARED = "gradients cleared"
 _EMPTY = "a step without gradients"
@@ -22,6 +23,9 @@ def empty(telling: Telling, raises: bool = False) -> Case | None:
     fed, empty_before = account.step_sites.get(at.site, (0, 0))
     loop = innermost(at.site)
     often = empty_before + 1
+    outside = None if fed else applied_outside(telling)
+    if outside is not None:
+        return outside
     if fed or (often < 2 and loop is not None and not raises):
         return None
     thrown = account.discards[-1] if account.discards else None

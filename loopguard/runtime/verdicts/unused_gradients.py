@@ -44,15 +44,15 @@ def never_applied(telling: Telling, over: bool) -> Case | None:
 
 
 def applied_outside(telling: Telling) -> Case | None:
-    """The case of a step behind the loop whose gradients it should have applied one by one."""
+    """The case of a step behind the loop whose gradients it should have applied one by one, with the last or none."""
     account, at = telling.account, telling.at
-    if account.discarded < 2 or not account.deposits:
+    if account.discarded < 2 or not account.discards:
         return None
     thrown = account.discards[-1]
     loop = _loop_of(thrown)
     if loop is None or thrown.clear is None or loop in at.site.loops:
         return None
-    if account.deposits[-1].site is not thrown.deposits[-1].site:
+    if account.deposits and account.deposits[-1].site is not thrown.deposits[-1].site:
         return None  # the step has a backward pass of its own
     if any(loop in site.loops for site in account.step_sites):
         return None
