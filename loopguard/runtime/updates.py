@@ -61,8 +61,9 @@ class Updates:
     def scaled(self, losses: Any) -> None:
         """A scaler has returned scaled losses."""
         for loss in _tensors(losses):
-            if loss.grad_fn is not None:
-                loss.grad_fn.metadata[_MARK] = True
+            node: Any = loss.grad_fn
+            if node is not None:
+                node.metadata[_MARK] = True
                 self._waiting += 1
 
     def settle(self) -> None:
