@@ -1,7 +1,7 @@
 """Random training programs about what goes with gradients: scalers, clips, schedules, modes, the making of optimizers.
 
 They come about as those of `training_programs` do, from loops that are right. Those have more parts: what stands
-before the loops, and in every epoch before and after the loop over batches. All of them may be edited.
+before the loops, and in every epoch before and after the loop over batches. All but the first may be edited.
 """
 
 from __future__ import annotations
@@ -180,8 +180,10 @@ def _programs(draw: st.DrawFn) -> str:
     loop: Statement = (("for i, x in enumerate(loader)", body),)
     epoch: Block = [*before, loop, *after]
     training: Block = [*first, (("for epoch in range(3)", epoch),)]
-    for _ in range(draw(st.integers(1, 3))):
-        places = [(block, at) for block, at in places_in(training) if not _is_main(block[at])]
+    for _ in range(draw(st.integers(1, 2))):
+        places = [(block, at) for block, at in places_in(epoch) if block[at] is not loop]
+        # Those of gradients have programs of their own.
+        places += 2 * [(block, at) for block, at in places if block[at] not in UPDATE]
         edit_once(draw, training, places, PUT[kind])
     text = BEGINNING + text_of(training)
     if draw(st.booleans()):
@@ -191,11 +193,6 @@ def _programs(draw: st.DrawFn) -> str:
         text = text.replace("backward()", "backward(retain_graph=True)")
     helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if f"{name}(" in text)
     return f"{HEAD}{SETTING}{helpers}{text}"
-
-
-def _is_main(statement: Statement) -> bool:
-    """Whether a statement is the loop over epochs or over batches, without which nothing is trained."""
-    return not isinstance(statement, str) and statement[0][0].startswith(("for epoch", "for i, x"))
 
 
 PROGRAMS = _programs().filter(compiles)

@@ -180,7 +180,7 @@ def edit_once(
         target, to = draw(st.sampled_from([(b, n) for b in blocks(training) for n in range(len(b) + 1)]))
         target.insert(to, item)
     elif edit == "put":
-        block.insert(at, draw(st.sampled_from(statements)))
+        block.insert(at, copy([draw(st.sampled_from(statements))])[0])
     elif edit == "wrap":
         block[at] = compound(draw(st.sampled_from(HEADERS)), block[at])
     elif edit == "double":
