@@ -6,6 +6,7 @@ before the loops, and in every epoch before and after the loop over batches. All
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from textwrap import indent
 
@@ -191,7 +192,7 @@ def _programs(draw: st.DrawFn) -> str:
     if draw(st.booleans()):
         # Without this, torch refuses every second backward pass from one loss.
         text = text.replace("backward()", "backward(retain_graph=True)")
-    helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if f"{name}(" in text)
+    helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if re.search(rf"(?<![\w.]){name}\(", text))
     return f"{HEAD}{SETTING}{helpers}{text}"
 
 

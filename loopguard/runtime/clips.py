@@ -37,7 +37,8 @@ class Clips:
         """Gradients of an optimizer are about to be clipped."""
         self._of_nothing = None
         mistake = self._apply(course, Action.CLIP)
-        course.early_clip = entry if mistake is Mistake.BEFORE_BACKWARD else None
+        if mistake is Mistake.BEFORE_BACKWARD:
+            course.early_clip = entry  # to no effect, even if there is another clip, in its place
         course.late_clip = entry if mistake is Mistake.AFTER_STEP else None
 
     def clipped_nothing(self, entry: Entry) -> None:
