@@ -34,12 +34,20 @@ from loopguard.config import Options
 from loopguard.crosscheck import Verdict, is_judged, verdict
 from loopguard.events import Place
 from loopguard.finding import Finding
-from loopguard.rule import Level
 from loopguard.settings import Resolver
 
 RULES = catalogue.load()
 PROGRAMS_TRIED = 300
-LIFECYCLES_TRIED = 400
+OF_EACH_KIND = 50
+CONFIRMED = {
+    "scaling": {"LG501", "LG503", "LG505"},
+    "clipping": {"LG504"},
+    "schedules": {"LG601", "LG602"},
+    "modes": {"LG701", "LG702"},
+    "construction": {"LG802"},
+}
+"""What a check and a run find both in the programs about a lifecycle."""
+
 ARGUMENTS = ((), ("a",), ("a", "b"))
 FLAGGED = re.compile(rf"\b(?:if|not|and|or) (?:{'|'.join(FLAGS)})\b")
 
@@ -51,7 +59,7 @@ class Comparison:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     codes: Counter[str] = field(default_factory=Counter)
     agreed: Counter[str] = field(default_factory=Counter)
-    levels: tuple[Level, ...] = (Level.ERROR,)
+    levels: tuple[str, ...] = ("error",)
     refuted: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
 
@@ -141,11 +149,17 @@ def comparison(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     return compare(Comparison(), PROGRAMS, PROGRAMS_TRIED, tmp_path_factory.mktemp("programs"))
 
 
+@pytest.fixture(scope="module", params=training_lifecycles.PROGRAMS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """What some programs are about that goes with gradients."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="module")
-def lifecycles(tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Programs about what goes with gradients."""
-    whole = Comparison(levels=(Level.ERROR, Level.WARNING))
-    return compare(whole, training_lifecycles.PROGRAMS, LIFECYCLES_TRIED, tmp_path_factory.mktemp("lifecycles"))
+def lifecycle(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+    """Programs about it."""
+    whole = Comparison(levels=("error", "warning"))
+    return compare(whole, training_lifecycles.PROGRAMS[kind], OF_EACH_KIND, tmp_path_factory.mktemp(kind))
 
 
 def test_enough_is_found_to_compare(comparison: Comparison) -> None:
@@ -164,16 +178,14 @@ def test_an_error_that_a_run_finds_is_in_the_text(comparison: Comparison) -> Non
     assert len(comparison.missed) <= 0.015 * judged, "\n\n".join(comparison.missed)
 
 
-def test_enough_is_found_about_lifecycles(lifecycles: Comparison) -> None:
-    print(lifecycles.codes, lifecycles.agreed, lifecycles.verdicts, len(lifecycles.missed), len(lifecycles.refuted))
-    assert lifecycles.verdicts[Verdict.CONFIRMED] > 100
+def test_the_mistakes_of_each_lifecycle_are_found_by_both(kind: str, lifecycle: Comparison) -> None:
+    print(kind, lifecycle.codes, lifecycle.agreed, lifecycle.verdicts, len(lifecycle.missed), len(lifecycle.refuted))
+    assert lifecycle.codes.keys() >= CONFIRMED[kind]
 
 
-def test_about_lifecycles_no_run_refutes_an_error(lifecycles: Comparison) -> None:
-    judged = lifecycles.verdicts[Verdict.CONFIRMED] + lifecycles.verdicts[Verdict.REFUTED]
-    assert len(lifecycles.refuted) <= 0.02 * judged, "\n\n".join(lifecycles.refuted)
+def test_no_run_refutes_an_error_about_a_lifecycle(lifecycle: Comparison) -> None:
+    assert len(lifecycle.refuted) <= 1, "\n\n".join(lifecycle.refuted)
 
 
-def test_what_a_run_finds_about_lifecycles_is_in_the_text(lifecycles: Comparison) -> None:
-    judged = lifecycles.agreed.total() + len(lifecycles.missed)
-    assert len(lifecycles.missed) <= 0.06 * judged, "\n\n".join(lifecycles.missed)
+def test_what_a_run_finds_about_a_lifecycle_is_in_the_text(lifecycle: Comparison) -> None:
+    assert len(lifecycle.missed) <= 2, "\n\n".join(lifecycle.missed)

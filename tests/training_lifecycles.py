@@ -160,23 +160,34 @@ RIGHT_CONSTRUCTION = (
     Right((*UPDATE, "total += loss.item()"), (OPTIMIZER,), after=("model.eval()", VALIDATION, "model.train()")),
 )
 
-KINDS = (RIGHT_WITH_SCALER, RIGHT_WITH_CLIP, RIGHT_WITH_SCHEDULE, RIGHT_WITH_MODES, RIGHT_CONSTRUCTION)
 
 PLAIN = (*UPDATE, CLIP, "model.train()", "model.eval()")
-PUT = (
-    (*PLAIN, SCALED, UNSCALE, THROUGH, RENEW),
-    (*PLAIN, "nn.utils.clip_grad_norm_(other.parameters(), 1.0)", "clip(model)", "model.zero_grad()"),
-    (*PLAIN, MOVE, "plateau.step(total)", "plateau.step()", "scheduler.get_last_lr()"),
-    (*PLAIN, "evaluate(model)", "careless(model)", "look(model)", VALIDATION),
-    (*PLAIN, OPTIMIZER, REPLACE, "model[0] = nn.Linear(2, 4)", "model.requires_grad_(True)"),
-)
-"""For each kind, what may be put anywhere."""
+KINDS: dict[str, tuple[tuple[Right, ...], tuple[Statement, ...]]] = {
+    "scaling": (RIGHT_WITH_SCALER, (*PLAIN, SCALED, UNSCALE, THROUGH, RENEW)),
+    "clipping": (
+        RIGHT_WITH_CLIP,
+        (*PLAIN, "nn.utils.clip_grad_norm_(other.parameters(), 1.0)", "clip(model)", "model.zero_grad()"),
+    ),
+    "schedules": (
+        RIGHT_WITH_SCHEDULE,
+        (*PLAIN, MOVE, "plateau.step(total)", "plateau.step()", "scheduler.get_last_lr()"),
+    ),
+    "modes": (
+        RIGHT_WITH_MODES,
+        (*PLAIN, "evaluate(model)", "careless(model)", "look(model)", VALIDATION),
+    ),
+    "construction": (
+        RIGHT_CONSTRUCTION,
+        (*PLAIN, OPTIMIZER, REPLACE, "model[0] = nn.Linear(2, 4)", "model.requires_grad_(True)"),
+    ),
+}
+"""For each kind of mistakes, trainings without any, and what may be put anywhere in them."""
 
 
 @st.composite
-def _programs(draw: st.DrawFn) -> str:
-    kind = draw(st.integers(0, len(KINDS) - 1))
-    right = draw(st.sampled_from(KINDS[kind]))
+def _programs(draw: st.DrawFn, kind: str) -> str:
+    rights, statements = KINDS[kind]
+    right = draw(st.sampled_from(rights))
     first, before, body, after = map(copy, (right.first, right.before, right.body, right.after))
     loop: Statement = (("for i, x in enumerate(loader)", body),)
     epoch: Block = [*before, loop, *after]
@@ -185,15 +196,17 @@ def _programs(draw: st.DrawFn) -> str:
         places = [(block, at) for block, at in places_in(epoch) if block[at] is not loop]
         # Those of gradients have programs of their own.
         places += 2 * [(block, at) for block, at in places if block[at] not in UPDATE]
-        edit_once(draw, training, places, PUT[kind])
+        edit_once(draw, training, places, statements)
     text = BEGINNING + text_of(training)
     if draw(st.booleans()):
         text = f"def train():\n{indent(text, '    ')}\n\ntrain()\n"
     if draw(st.booleans()):
         # Without this, torch refuses every second backward pass from one loss.
         text = text.replace("backward()", "backward(retain_graph=True)")
-    helpers = "".join(f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if re.search(rf"(?<![\w.]){name}\(", text))
+    helpers = "".join(
+        f"\n\n{helper}\n\n" for name, helper in HELPERS.items() if re.search(rf"(?<![\w.]){name}\(", text)
+    )
     return f"{HEAD}{SETTING}{helpers}{text}"
 
 
-PROGRAMS = _programs().filter(compiles)
+PROGRAMS = {kind: _programs(kind).filter(compiles) for kind in KINDS}

@@ -144,9 +144,7 @@ def blocks(block: Block) -> Iterator[Block]:
 
 def copy(block: Iterable[Statement]) -> Block:
     """A block that may be edited, and leave the one that it is of as it is."""
-    return [
-        item if isinstance(item, str) else tuple((header, copy(inner)) for header, inner in item) for item in block
-    ]
+    return [item if isinstance(item, str) else tuple((header, copy(inner)) for header, inner in item) for item in block]
 
 
 def text_of(block: Block) -> str:
