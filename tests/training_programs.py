@@ -224,7 +224,7 @@ def _program(optimizers: str, text: str) -> str:
 def program_of(body: Sequence[Statement]) -> str:
     """A program with a loop over batches of this body, and nothing random about it."""
     loop = compound("for epoch in range(2)", compound("for i, x in enumerate(loader)", *body))
-    text = _text([loop])
+    text = text_of([loop])
     return _program(APART if "second" in text else ALONE, BEGINNING + text)
 
 
