@@ -1,7 +1,7 @@
 """Random training programs about what goes with gradients: scalers, clips, schedules, modes, the making of optimizers.
 
 They come about as those of `training_programs` do, from loops that are right. Those have more parts: what stands
-before the loops, and in every epoch before and after the loop over batches. All but the first may be edited.
+before the loops, and in every epoch before and after the loop over batches. All may be edited, but the first only where it is what they are about.
 """
 
 from __future__ import annotations
@@ -194,6 +194,8 @@ def _programs(draw: st.DrawFn, kind: str) -> str:
     training: Block = [*first, (("for epoch in range(3)", epoch),)]
     for _ in range(draw(st.integers(1, 2))):
         places = [(block, at) for block, at in places_in(epoch) if block[at] is not loop]
+        if kind == "construction":
+            places += 2 * [(training, at) for at, item in enumerate(training) if isinstance(item, str)]
         # Those of gradients have programs of their own.
         places += 2 * [(block, at) for block, at in places if block[at] not in UPDATE]
         edit_once(draw, training, places, statements)

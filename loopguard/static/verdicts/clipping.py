@@ -100,7 +100,9 @@ def _comes_to_nothing(graph: FlowGraph, effects: Effects, clip: Happening, loop:
 
 
 def _is_cleared_next(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
-    """Whether what a clip leaves is thrown away or added to, not stepped on once more, before the next pass."""
+    """Whether what a clip leaves is thrown away in the end, not added to, nor stepped on once more before that."""
+    if not any(effect.action is gradient.Action.CLEAR for made in effects.of.values() for effect in made):
+        return False
     loop = innermost(slip.at)
     steps = [
         event

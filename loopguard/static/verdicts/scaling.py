@@ -184,7 +184,7 @@ def _twice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
 
 
 def _meet(graph: FlowGraph, effects: Effects, slip: Slip, loop: Loop) -> bool:
-    """Whether every iteration ends with gradients unscaled once more, and the next one begins with unscaling them."""
+    """Whether an iteration surely ends with gradients unscaled, and the next one unscales before anything else."""
     if any(innermost(end) is not loop or guard_keys(end, loop) for end in (slip.begins, slip.at)):
         return False
     between = [
