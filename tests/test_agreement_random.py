@@ -186,11 +186,11 @@ def test_neither_finds_a_mistake_in_what_is_right(body: Block, tmp_path: Path) -
     assert [check(file), *(run(file, arguments).findings for arguments in ARGUMENTS)] == [[], [], [], []]
 
 
-@pytest.mark.parametrize("code", WRONG)
-def test_both_find_the_same_single_mistake(code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("code", "body"), WRONG)
+def test_both_find_the_same_single_mistake(code: str, body: Block, tmp_path: Path) -> None:
     """Each engine by itself: a transition that is wrong in both of them is no less wrong."""
     file = tmp_path / "train.py"
-    file.write_text(program_of(WRONG[code]), "utf-8")
+    file.write_text(program_of(body), "utf-8")
     said, found = marks(check(file)), run(file).findings
     assert [code for _, code in said] == [code]
     assert found == said

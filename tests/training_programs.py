@@ -109,19 +109,20 @@ RIGHT_FOR_TWO: tuple[tuple[Statement, ...], ...] = (
 GIVEN: tuple[Statement, ...] = ("for p in model.parameters(): p.grad = 0.01 * p.detach()", FORWARD, BACKWARD, STEP)
 """Right as well, and no beginning for edits: gradients that are given by hand, and those of a loss on top."""
 
-WRONG: dict[str, tuple[Statement, ...]] = {
-    "LG101": (FORWARD, BACKWARD, STEP),
-    "LG102": (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD, STEP)),
-    "LG103": (FORWARD, BACKWARD, CLEAR, STEP),
-    "LG106": (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "other(x).sum().backward()", "second.step()"),
-    "LG201": (CLEAR, FORWARD, BACKWARD),
-    "LG202": (CLEAR, STEP, FORWARD, BACKWARD),
-    "LG204": (*UPDATE, STEP),
-    "LG301": (CLEAR, FORWARD, STEP),
-    "LG302": (CLEAR, compound("for x in loader[:3]", FORWARD), BACKWARD, STEP),
-    "LG401": (CLEAR, "loss = compute(x)", compound(WINDOW, STEP)),
-}
-"""One mistake each, by the rule that tells of it: every mistake of the gradient lifecycle is among them."""
+WRONG: tuple[tuple[str, tuple[Statement, ...]], ...] = (
+    ("LG101", (FORWARD, BACKWARD, STEP)),
+    ("LG102", (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD, STEP))),
+    ("LG103", (FORWARD, BACKWARD, CLEAR, STEP)),
+    ("LG103", (FORWARD, BACKWARD, "model.zero_grad()", STEP)),
+    ("LG106", (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "other(x).sum().backward()", "second.step()")),
+    ("LG201", (CLEAR, FORWARD, BACKWARD)),
+    ("LG202", (CLEAR, STEP, FORWARD, BACKWARD)),
+    ("LG204", (*UPDATE, STEP)),
+    ("LG301", (CLEAR, FORWARD, STEP)),
+    ("LG302", (CLEAR, compound("for x in loader[:3]", FORWARD), BACKWARD, STEP)),
+    ("LG401", (CLEAR, "loss = compute(x)", compound(WINDOW, STEP))),
+)
+"""One mistake each, with the rule that tells of it: every mistake of the gradient lifecycle is among them."""
 
 PLAIN = (*UPDATE, *UPDATE)
 MORE = (
