@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,11 +39,11 @@ class Project:
         self, roots: Sequence[Path] = (), knowledge: Knowledge | None = None, footprint: Footprint | None = None
     ) -> None:
         self.knowledge = knowledge if knowledge is not None else Knowledge()
-        self._roots = [*roots, *(root / "src" for root in roots)]
+        self._roots = [str(folder) for folder in (*roots, *(root / "src" for root in roots))]
         self.footprint = footprint or Footprint()
         self.size = 0
         self._files: dict[Path, Value | None] = {}
-        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}
+        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[str]]] = {}
         self._asked: set[tuple[str, tuple[str, int, str]]] = set()
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
@@ -62,8 +63,8 @@ class Project:
         return path is not None and self._read(path) is not None
 
     def _place(self, module: str, level: int, importer: str) -> Path | None:
-        folder = Path(importer).parent
-        key = (module, level, str(folder))
+        folder = os.path.dirname(importer)  # noqa: PTH120 -- pathlib is slow, and this is asked for every import
+        key = (module, level, folder)
         if key not in self._places:
             self._places[key] = self._search(module, level, folder)
         path, missing = self._places[key]
@@ -72,17 +73,17 @@ class Project:
             self.footprint.asked(importer, path, missing)
         return path
 
-    def _search(self, module: str, level: int, folder: Path) -> tuple[Path | None, Sequence[Path]]:
+    def _search(self, module: str, level: int, folder: str) -> tuple[Path | None, Sequence[str]]:
         """Where a module is, and where it was looked for in vain."""
         parts = module.split(".") if module else []
-        bases = [folder.joinpath(*[".."] * (level - 1))] if level else [folder, *self._roots]
-        missing: list[Path] = []
+        bases = [os.path.join(folder, *[".."] * (level - 1))] if level else [folder, *self._roots]  # noqa: PTH118
+        missing: list[str] = []
         for base in bases:
-            stem = base.joinpath(*parts)
-            for path in (stem.with_suffix(".py") if parts else None, stem / "__init__.py"):
+            stem = os.path.join(base, *parts)  # noqa: PTH118
+            for path in (f"{stem}.py" if parts else None, os.path.join(stem, "__init__.py")):  # noqa: PTH118
                 if path is not None:
-                    if path.is_file():
-                        return path.resolve(), missing
+                    if os.path.isfile(path):  # noqa: PTH113
+                        return Path(path).resolve(), missing
                     missing.append(path)
         return None, missing
 
