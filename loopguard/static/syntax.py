@@ -13,12 +13,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
+from loopguard.static.caches import remembered
 from loopguard.static.outline import Outline, outline
 
 Range = tuple[int, int, int, int]
@@ -268,10 +269,9 @@ _NO_CHILDREN = (
     "rpar",
     "lines_after",
 )
-_CACHE = 1 << 15
 
 
-@lru_cache(maxsize=_CACHE)
+@remembered
 def text_of(node: cst.CSTNode) -> str:
     """The text of an expression on one line, whitespace collapsed."""
     if isinstance(node, cst.Name):
