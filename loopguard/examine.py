@@ -203,7 +203,9 @@ class Examiner:
             from loopguard import static
 
             outcome.analysed = True
-            outcome.findings += _judged(static.analyse(source, self._project(terms, len(source.text))), terms.rules, outcome)
+            outcome.findings += _judged(
+                static.analyse(source, self._project(terms, len(source.text))), terms.rules, outcome
+            )
 
 
 def _judged(cases: Iterator[Case], rules: tuple[Path, ...], outcome: Outcome) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.driven import driving_of
 from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
-from loopguard.static.lowering.relevance import is_root
+from loopguard.static.lowering.roots import is_root
 from loopguard.static.outline import outline
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names

@@ -249,10 +249,36 @@ class Tree:
         last = self.lines[end_row - 1][: end_column - 1] if end_row <= len(self.lines) else ""
         return "\n".join([self.lines[row - 1][column - 1 :], *middle, last])
 
+    def code(self, node: cst.CSTNode) -> str:
+        """The rows of a node that has a range, without comments and long strings."""
+        row, _, end_row, end_column = self.range(node)
+        return "\n".join(self._code[row - 1 : end_row if end_column > 1 else end_row - 1])
+
+    @cached_property
+    def _code(self) -> list[str]:
+        return _PROSE.sub(_blank, "\n".join(self.lines)).split("\n")
+
 
 def is_concrete(function: cst.FunctionDef) -> bool:
     """Whether it is known, without a look into its body, that a function does something."""
     return isinstance(function.body, _Body) and function.body.concrete
+
+
+_PROSE = re.compile(
+    r"#[^\n]*"
+    r'|"""(?:[^\\]|\\.)*?"""'
+    r"|'''(?:[^\\]|\\.)*?'''"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'(?:[^'\\\n]|\\.)*'",
+    re.DOTALL,
+)
+
+
+def _blank(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0] == "#" or text.startswith(('"""', "'''")):
+        return "\n" * text.count("\n")
+    return text  # `getattr(optimizer, "step")`
 
 
 _EMPTY = cst.Module(body=[])
