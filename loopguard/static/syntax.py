@@ -256,7 +256,7 @@ class Tree:
 
     @cached_property
     def _code(self) -> list[str]:
-        return _PROSE.sub(_blank, "\n".join(self.lines)).split("\n")
+        return code_of("\n".join(self.lines)).split("\n")
 
 
 def is_concrete(function: cst.FunctionDef) -> bool:
@@ -279,6 +279,11 @@ def _blank(found: re.Match[str]) -> str:
     if text[0] == "#" or text.startswith(('"""', "'''")):
         return "\n" * text.count("\n")
     return text  # `getattr(optimizer, "step")`
+
+
+def code_of(text: str) -> str:
+    """A text without comments and long strings, in as many rows."""
+    return _PROSE.sub(_blank, text)
 
 
 _EMPTY = cst.Module(body=[])

@@ -12,15 +12,35 @@ from weakref import WeakKeyDictionary
 import libcst as cst
 
 from loopguard.static.lowering.relevance import STRICT, names_event
-from loopguard.static.scope import File, Import
-from loopguard.static.syntax import Tree
-from loopguard.static.values import Class, FileValue, Function
+from loopguard.static.scope import File, Import, Names
+from loopguard.static.syntax import Tree, code_of
+from loopguard.static.values import Class, FileValue, Function, Value
 
 _LOOP = re.compile(r"\b(?:for|while)\b")
 _WORD = re.compile(r"\.?\b[A-Za-z_]\w*")
 
+_MATTERS = re.compile(r"\.eval\(|\b(?:training_step|compute_loss)\b")
+"""What may be the matter in a file of which nothing trains: validation, and what a framework differentiates."""
+
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 _words: WeakKeyDictionary[Tree, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
+
+
+def is_worth_it(text: str, names: Names) -> bool:
+    """Whether anything can come of a file, before most of it is parsed: its code may train, or what it imports."""
+    code = code_of(text)
+    if STRICT.search(code) or _MATTERS.search(code) or names.project.knowledge.mentioned_in(code):
+        return True
+    return any(map(names.leads_to_training, names.star_imports)) or any(
+        _is_foreign_training(names, value) for value in list(names.env.variables.values())
+    )
+
+
+def _is_foreign_training(names: Names, value: Value) -> bool:
+    """Whether a value of the top level of a file comes from another one that may train."""
+    if isinstance(value, Import):
+        return names.leads_to_training(value)
+    return isinstance(value, Function | Class | FileValue) and names.project.trains(value.file.path)
 
 
 def is_root(file: File, node: cst.CSTNode) -> bool:
@@ -53,12 +73,8 @@ def _calling_names(file: File) -> set[str]:
                 if names_event(file, file.tree.code(node), STRICT):
                     names.add(called)
                 words.setdefault(called, set()).update(_words_of(file, node) - {called})
-        elif isinstance(value, Import):
-            if file.leads_to_training(value):
-                names.add(name)
-        elif isinstance(value, Function | Class | FileValue):
-            if file.project.trains(value.file.path):
-                names.add(name)
+        elif _is_foreign_training(file, value):
+            names.add(name)
     grown = True
     while grown:
         fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
