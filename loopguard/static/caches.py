@@ -20,7 +20,7 @@ def remembered(function: Callable[[_Node], _Found]) -> Callable[[_Node], _Found]
     """Have a function of a node remember what it has returned."""
     cached = lru_cache(maxsize=_SIZE)(function)
     _clear.append(cached.cache_clear)
-    return cached  # type: ignore[return-value]
+    return cached
 
 
 def forget() -> None:

@@ -13,7 +13,7 @@ import libcst as cst
 
 from loopguard.static.lowering.relevance import STRICT, names_event
 from loopguard.static.scope import File, Import, Names
-from loopguard.static.syntax import Tree, code_of
+from loopguard.static.syntax import code_of
 from loopguard.static.values import Class, FileValue, Function, Value
 
 _LOOP = re.compile(r"\b(?:for|while)\b")
@@ -23,7 +23,7 @@ _MATTERS = re.compile(r"\.eval\(|\b(?:training_step|compute_loss)\b")
 """What may be the matter in a file of which nothing trains: validation, and what a framework differentiates."""
 
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
-_words: WeakKeyDictionary[Tree, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
+_words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
 
 
 def is_worth_it(text: str, names: Names) -> bool:
@@ -53,7 +53,7 @@ def is_root(file: File, node: cst.CSTNode) -> bool:
 
 def _words_of(file: File, node: cst.CSTNode) -> set[str]:
     """The words in the code of a definition, those of attributes with their dots."""
-    known = _words.setdefault(file.tree, {})
+    known = _words.setdefault(file, {})
     if node not in known:
         known[node] = set(_WORD.findall(file.tree.code(node)))
     return known[node]
