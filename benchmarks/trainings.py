@@ -40,7 +40,10 @@ class Crumbs(nn.Module):
 
 @dataclass
 class Training:
-    """A model, its optimizer and one batch. With a scaler, it is trained in mixed precision."""
+    """A model, its optimizer and one batch. With a scaler, it is trained in mixed precision.
+
+    With a schedule, which takes a scaler, gradients are clipped, too.
+    """
 
     name: str
     model: nn.Module
@@ -49,6 +52,7 @@ class Training:
     inputs: Tensor
     targets: Tensor
     scaler: torch.amp.GradScaler | None = None
+    schedule: torch.optim.lr_scheduler.LRScheduler | None = None
 
     def run(self, steps: int) -> None:
         """Train for some iterations: all of them come from the same lines, as those of a script do."""
@@ -62,8 +66,13 @@ class Training:
                 with torch.autocast(self.inputs.device.type):
                     loss = self.criterion(self.model(self.inputs), self.targets)
                 self.scaler.scale(loss).backward()
+                if self.schedule is not None:
+                    self.scaler.unscale_(self.optimizer)
+                    nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
                 self.scaler.step(self.optimizer)
                 self.scaler.update()
+                if self.schedule is not None:
+                    self.schedule.step()
 
     @property
     def parameters(self) -> int:
@@ -74,8 +83,9 @@ class Training:
 def training(case: str, device: str = "cpu") -> Training:
     """What is trained in a case: always the same."""
     torch.manual_seed(0)
-    if case == "a":
+    if case in "ad":
         name, model = "a perceptron", nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+        name += ", scaled, clipped and scheduled" if case == "d" else ""
         inputs, targets, criterion = torch.randn(8, 16), torch.randint(4, (8,)), cross_entropy
         optimizer, rate = torch.optim.SGD, 1e-3
     elif case == "b":
@@ -87,7 +97,7 @@ def training(case: str, device: str = "cpu") -> Training:
         inputs, targets, criterion = torch.randn(1000, 4), torch.randn(4), mse_loss
         optimizer, rate = torch.optim.SGD, 1e-3
     model.to(device)
-    scaler = torch.amp.GradScaler(device) if device != "cpu" else None
-    return Training(
-        name, model, optimizer(model.parameters(), lr=rate), criterion, inputs.to(device), targets.to(device), scaler
-    )
+    scaler = torch.amp.GradScaler(device) if device != "cpu" or case == "d" else None
+    stepped = optimizer(model.parameters(), lr=rate)
+    schedule = torch.optim.lr_scheduler.StepLR(stepped, 1000) if case == "d" else None
+    return Training(name, model, stepped, criterion, inputs.to(device), targets.to(device), scaler, schedule)

@@ -12,7 +12,7 @@ The gradients that the step uses are not bounded at all. The line looks right, a
 ## Known limits
 
 Only networks that are surely different count: both must be built in sight, and so must be what each optimizer
-holds. Clipping one of several networks is a choice, and is left alone.
+holds. Clipping one of several networks is a choice, and is left alone. A run tells it at the second such step.
 
 ## References
 

@@ -16,6 +16,7 @@ good, so that all further steps are skipped.
 
 One `update()` per iteration is right for any number of optimizers: after the last of their steps. A scaler
 that is handed to code which cannot be read may be updated there, and is left alone.
+A run tells it at the second step, which torch refuses.
 
 ## References
 

@@ -11,7 +11,7 @@ nothing to go by. PyTorch raises a `TypeError`, at the end of the first epoch.
 
 ## Known limits
 
-A scheduler whose class depends on a setting, or which cannot be seen, is left alone.
+A scheduler whose class depends on a setting, or which cannot be seen, is left alone. A run knows the class.
 
 ## References
 

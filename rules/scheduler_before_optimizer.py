@@ -16,7 +16,8 @@ early. PyTorch warns once.
 
 `scheduler.step(epoch)` says where the schedule is to be, and is left alone, as are schedulers of unknown
 classes that may be counted from where they like, and a schedule behind a condition that keeps the first
-period out (`if epoch > 0`). Code for PyTorch before 1.1 had it the other way round.
+period out (`if epoch > 0`). A run must see the schedule being built.
+Code for PyTorch before 1.1 had it the other way round.
 
 ## References
 

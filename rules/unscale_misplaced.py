@@ -15,7 +15,7 @@ later batches, which are scaled, would be added to those that have been divided.
 ## Known limits
 
 Each optimizer is unscaled by itself: one call for each of them is right. `scaler.step` unscales by itself if
-nothing else has.
+nothing else has. A run ends at the second `unscale_` unless the error is caught; what it finds is told before.
 
 ## References
 

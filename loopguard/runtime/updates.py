@@ -53,6 +53,7 @@ class Updates:
         self._waiting = 0
         self._updated: set[int] = set()
         self._useful: set[Site] = set()
+        self._aimed: set[Site] = set()
         self._shared: dict[tuple[int, int], bool] = {}
         self._astray: _Astray | None = None
 
@@ -201,6 +202,9 @@ class Updates:
             self._journal.note(account, Operation.CLIP)
         if touched:
             self._useful.update([site] if site.visits >= OFTEN else ())
+            self._aimed.add(site)
+        elif site in self._aimed:
+            return  # one call clips several networks, and not all of them are trained yet
         elif (ids or grads) and site.visits < OFTEN and self._docket.judges(clipping.Mistake.WRONG_PARAMETERS, site):
             self._journal.disturb()
             self._astray = _Astray(entry, ids | grads)

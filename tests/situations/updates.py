@@ -185,6 +185,25 @@ def broken_never_scaled() -> None:
             scaler.update()
 
 
+def healthy_unfrozen_and_handed_in_later() -> None:
+    model, head = network(), network()
+    for p in head.parameters():
+        p.requires_grad_(False)
+    optimizer = SGD([*model.parameters(), *head.parameters()], lr=0.01)
+    late = network()
+    for number, batch in enumerate(batches()):
+        if number == 6:
+            for p in head.parameters():
+                p.requires_grad_(True)
+        if number == 9:
+            optimizer.add_param_group({"params": list(late.parameters())})
+        optimizer.zero_grad()
+        (loss_of(model, batch) + loss_of(head, batch) + (loss_of(late, batch) if number >= 9 else 0)).backward()
+        for part in (model, head, late):
+            clip_grad_norm_(part.parameters(), 1.0)
+        optimizer.step()
+
+
 def broken_clipped_while_scaled() -> None:
     model, scaler = network(), scaler_of()
     optimizer = SGD(model.parameters(), lr=0.01)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from loopguard.lifecycles.window import Gate
 from loopguard.static.paths.graph import Assumption, Happening, Loop
 
 SYNC = "accelerator.sync_gradients"
@@ -40,9 +42,16 @@ def window_gate(event: Happening, loop: Loop) -> Assumption | None:
         gate = guard.condition.gate
         if guard.condition.key == SYNC and guard.truth:
             return guard
-        if gate is not None and guard.truth is not gate.inverted:
+        if gate is not None and guard.truth is not gate.inverted and not _is_numbered_outside(gate, event, loop):
             return guard
     return None
+
+
+def _is_numbered_outside(gate: Gate, event: Happening, loop: Loop) -> bool:
+    """Whether a gate counts the iterations of a loop around `loop`, within which it is open always or never."""
+    target = re.compile(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ")
+    outer = event.loops[: event.loops.index(loop)] if loop in event.loops else ()
+    return target.match(loop.text) is None and any(target.match(other.text) for other in outer)
 
 
 def is_configured(guard: Assumption | None) -> bool:
