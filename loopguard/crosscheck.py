@@ -4,9 +4,9 @@ A finding is *confirmed* by one of the run that says the same, or is about the s
 with it: its own, or one of its evidence.
 
 An error is wrong on every run that gets there. So it is *refuted* by a run that went through every clear, backward
-pass and step of its evidence again and again, and made no such mistake. A warning or an advice is about one path of
-several, and no number of visits proves that it was the one that was taken: it is confirmed or not reached. So is a
-finding of a rule that only the text can break, and any finding when the guard was not there to the end.
+pass, clip, step and the like of its evidence again and again, and made no such mistake. A warning or an advice is about
+one path of several, and no number of visits proves that it was the one that was taken: it is confirmed or not reached.
+So is a finding of a rule that only the text can break, and any finding when the guard was not there to the end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Verdict(Enum):
     NOT_REACHED = "not reached"
 
 
-_HEARD = (Kind.CLEAR, Kind.BACKWARD, Kind.STEP)
+_HEARD = (Kind.CLEAR, Kind.BACKWARD, Kind.STEP, Kind.UNSCALE, Kind.CLIP, Kind.SCHEDULE)
 
 _OFTEN = 4
 """How many times its evidence a run must have gone through to refute a finding: a guard does not judge at once."""

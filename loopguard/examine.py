@@ -6,6 +6,7 @@ to another process, and all that comes out can come back from there, or from the
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -87,8 +88,8 @@ class Visit(NamedTuple):
     outcome: Outcome
 
 
-_MUCH = 1_500_000
-"""How many characters of other files are kept parsed at most, about."""
+_MUCH = 2_000_000
+"""How many characters are parsed, about, until all trees are forgotten. What holds them is circles: see `_project`."""
 
 NOTHING = Outcome()
 """The outcome of a file without events and without comments."""
@@ -111,6 +112,7 @@ class Examiner:
         self._projects: dict[tuple[KnownCall, ...], Project] = {}
         self._knowledge: dict[tuple[KnownCall, ...], Knowledge] = {}
         self._footprint: Footprint | None = None
+        self._examined = 0
 
     def news(self) -> Trace | None:
         """What results depend on, as far as it was found out since the last time."""
@@ -161,15 +163,24 @@ class Examiner:
             self._knowledge[terms.calls] = Knowledge(terms.calls)
         return self._knowledge.get(terms.calls)
 
-    def _project(self, terms: Terms) -> Project:
-        """The project as files see it that share what is known of an in-house framework."""
+    def _project(self, terms: Terms, size: int) -> Project:
+        """The project as files see it that share what is known of an in-house framework, to examine `size` characters.
+
+        Parsing makes many objects and little garbage: this is when a collection is worth its time.
+        """
         from loopguard import static
 
-        project = self._projects.get(terms.calls)
-        if project is None or project.size > _MUCH:
-            project = self._projects[terms.calls] = static.Project(self._roots, self._knows(terms), self._footprint)
-            self._footprint = project.footprint
-        return project
+        self._examined += size
+        if self._examined + sum(project.size for project in self._projects.values()) > _MUCH:
+            self._projects.clear()
+            self._examined = size
+            static.forget()
+            gc.collect()
+        if terms.calls not in self._projects:
+            made = static.Project(self._roots, self._knows(terms), self._footprint)
+            self._projects[terms.calls] = made
+            self._footprint = made.footprint
+        return self._projects[terms.calls]
 
     def _examine(self, data: bytes, path: str, file: Path | None, terms: Terms, outcome: Outcome) -> None:
         from loopguard.source import Source
@@ -192,7 +203,9 @@ class Examiner:
             from loopguard import static
 
             outcome.analysed = True
-            outcome.findings += _judged(static.analyse(source, self._project(terms)), terms.rules, outcome)
+            outcome.findings += _judged(
+                static.analyse(source, self._project(terms, len(source.text))), terms.rules, outcome
+            )
 
 
 def _judged(cases: Iterator[Case], rules: tuple[Path, ...], outcome: Outcome) -> Iterator[Finding]:

@@ -31,12 +31,12 @@ class Footprint:
 
     def __init__(self) -> None:
         self._known: set[Seen] = set()
-        self._there: dict[Path, bool] = {}
-        self._places: dict[Path, tuple[str, str]] = {}
+        self._there: dict[str, bool] = {}
+        self._places: dict[str, tuple[str, str]] = {}
         self._stamps: dict[str, str] = {}
         self._trace = Trace([], [], [], {})
 
-    def asked(self, importer: str, target: Path | None, missing: Sequence[Path]) -> None:
+    def asked(self, importer: str, target: Path | None, missing: Sequence[str]) -> None:
         """Take down that `importer` was looked into and leads to `target`, and what was missing on the way."""
         source = os.path.abspath(importer)  # noqa: PTH100 -- links are not to be followed
         if target is not None:
@@ -46,20 +46,23 @@ class Footprint:
             self._trace.stamps[folder] = self._stamps[folder]
             self._trace.missing.append((source, folder, name))
 
-    def _miss(self, path: Path) -> tuple[str, str]:
+    def _miss(self, path: str) -> tuple[str, str]:
         """The closest directory above a path that is there, and what is missing in it on the way to the path."""
-        folder = path.parent
-        while not self._is_there(folder) and folder.parent != folder:
-            folder = folder.parent
+        folder, name = os.path.split(path)
+        while not self._is_there(folder):
+            above, part = os.path.split(folder)
+            if above == folder:
+                break
+            folder, name = above, part
         place = os.path.abspath(folder)  # noqa: PTH100
         if place not in self._stamps:
             self._stamps[place] = stamp(place)
-        self._places[path] = place, path.relative_to(folder).parts[0]
+        self._places[path] = place, name
         return self._places[path]
 
-    def _is_there(self, folder: Path) -> bool:
+    def _is_there(self, folder: str) -> bool:
         if folder not in self._there:
-            self._there[folder] = folder.is_dir()
+            self._there[folder] = os.path.isdir(folder or ".")  # noqa: PTH112 -- thousands of them
         return self._there[folder]
 
     def read(self, path: Path) -> bytes:

@@ -137,7 +137,7 @@ def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[co
     for other in copied:
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(50_000, 10, 4)
+    gc.set_threshold(500_000, 20, 100)
     examiner = Examiner([Path(root) for root in roots])
     try:
         while True:

@@ -58,6 +58,9 @@ def test_a_loop_that_does_what_the_documentation_does_is_silent(letters: str) ->
         ("CKPO", "LG504", 1),
         ("CBNNSU", "LG505", 3),
         ("CBSNU", "LG505", 3),
+        ("BNSUNC", "LG505", 1),  # in the iteration after
+        ("KCPO", "LG504", 0),
+        ("KPOC", "LG504", 0),
     ],
 )
 def test_one_line_amiss_gives_one_finding_at_it(letters: str, code: str, index: int) -> None:
@@ -74,6 +77,18 @@ def test_one_line_amiss_gives_one_finding_at_it(letters: str, code: str, index: 
 )
 def test_of_a_step_with_the_scaler_and_one_without_it_one_rule_tells(letters: str, code: str, index: int) -> None:
     assert marks(loop(letters)) == [(row(letters, index), code)]
+
+
+def test_a_clip_of_something_else_as_well_is_not_told() -> None:
+    other = "    clip(torch.nn.Linear(2, 1).parameters(), 1.0)\n"
+    text = loop("CPKO").replace(ITERATION["K"], other + ITERATION["K"])
+    assert codes(text) == []
+
+
+def test_a_condition_that_ends_the_loop_is_no_gate_of_a_window() -> None:
+    ends = "    if (i + 1) % k == 0:\n        break\n"
+    text = loop("CPNO").replace(ITERATION["N"], ends).replace("for x in loader", "for i, x in enumerate(loader)")
+    assert codes(text) == []
 
 
 GATED = """

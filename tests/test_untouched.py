@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
 import io
+import pickle
 import runpy
 import sys
 import warnings
@@ -15,7 +18,6 @@ import pytest
 import scenarios
 import stand_ins
 import torch
-from torch.nn.utils import clip_grad
 from torch.optim import lr_scheduler
 from torch.optim.optimizer import Optimizer, register_optimizer_step_post_hook
 
@@ -39,6 +41,10 @@ EXAMPLES = [
     for number, text in enumerate(getattr(entry.rule, kind))
     if "init_process_group" not in text
 ]
+PATCHED = (
+    *(Optimizer, torch.nn.Module, torch.amp.GradScaler, torch.autograd, torch.nn.utils, torch.nn.utils.clip_grad),
+    *(kind for kind in vars(lr_scheduler).values() if isinstance(kind, type)),
+)
 LEDGERS: tuple[Literal["auto", "full"], ...] = ("auto", "full")
 
 Run = tuple[str, str, list[bytes]]
@@ -70,9 +76,7 @@ def record(training: Callable[[], object]) -> Run:
 
 def guarded(training: Callable[[], object], ledger: Literal["auto", "full"]) -> Run:
     """Run a training under a guard, which must not fail and must leave torch as it was."""
-    schedules = [item for item in vars(lr_scheduler).values() if isinstance(item, type)]
-    owners = (Optimizer, torch.nn.Module, torch.amp.GradScaler, torch.autograd, clip_grad, *schedules)
-    before = {owner: dict(vars(owner)) for owner in owners}
+    before = {owner: dict(vars(owner)) for owner in PATCHED}
     with guard(on_finding="collect", ledger=ledger) as watch:
         run = record(training)
     assert watch.failed is None, repr(watch.failed)
@@ -126,3 +130,48 @@ def test_examples_of_rules_compute_the_same(
         exec(code, {"__name__": "__main__"})
 
     assert guarded(training, ledger) == record(training)
+
+
+@pytest.mark.parametrize("clip", ["clip_grad_norm_", "clip_grad_value_"])
+def test_the_signature_of_a_clip_is_the_same(clip: str) -> None:
+    plain = inspect.signature(getattr(torch.nn.utils, clip))
+    with guard(on_finding="collect"):
+        assert inspect.signature(getattr(torch.nn.utils, clip)) == plain
+
+
+def test_clips_return_the_same_and_take_what_they_took() -> None:
+    def clipped(given: Callable[[torch.Tensor], object]) -> tuple[object, list[float]]:
+        p = torch.nn.Parameter(torch.ones(3))
+        p.grad = torch.full((3,), 2.0)
+        norm = torch.nn.utils.clip_grad_norm_(given(p), 1.0)
+        torch.nn.utils.clip_grad_value_(clip_value=0.3, parameters=given(p))
+        return norm.item(), p.grad.tolist()
+
+    ways: list[Callable[[torch.Tensor], object]] = [lambda p: p, lambda p: [p], lambda p: (q for q in [p]), iter_of]
+    plain = [clipped(way) for way in ways]
+    with guard(on_finding="collect"):
+        assert [clipped(way) for way in ways] == plain
+
+
+def iter_of(parameter: torch.Tensor) -> object:
+    return iter((parameter,))
+
+
+@pytest.mark.filterwarnings("ignore:Seems like .optimizer.step")
+def test_schedules_and_scalers_can_be_copied_and_pickled_under_a_guard() -> None:
+    model = torch.nn.Linear(2, 1)
+    with guard(on_finding="collect") as watch:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        schedule, scaler = lr_scheduler.StepLR(optimizer, 1), torch.amp.GradScaler("cpu")
+        scaler.scale(model(torch.ones(1, 2)).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        for copied in (copy.deepcopy(schedule), pickle.loads(pickle.dumps(schedule))):
+            copied.step()
+            assert copied.get_last_lr() == [pytest.approx(0.01)]
+        for other in (copy.deepcopy(scaler), pickle.loads(pickle.dumps(scaler))):
+            assert other.get_scale() == scaler.get_scale()
+        assert schedule.get_last_lr() == [0.1]
+    assert watch.failed is None
+    assert watch.findings == []
+    assert "loopguard" not in str(vars(schedule)) + str(vars(scaler))

@@ -109,19 +109,20 @@ RIGHT_FOR_TWO: tuple[tuple[Statement, ...], ...] = (
 GIVEN: tuple[Statement, ...] = ("for p in model.parameters(): p.grad = 0.01 * p.detach()", FORWARD, BACKWARD, STEP)
 """Right as well, and no beginning for edits: gradients that are given by hand, and those of a loss on top."""
 
-WRONG: dict[str, tuple[Statement, ...]] = {
-    "LG101": (FORWARD, BACKWARD, STEP),
-    "LG102": (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD, STEP)),
-    "LG103": (FORWARD, BACKWARD, CLEAR, STEP),
-    "LG106": (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "other(x).sum().backward()", "second.step()"),
-    "LG201": (CLEAR, FORWARD, BACKWARD),
-    "LG202": (CLEAR, STEP, FORWARD, BACKWARD),
-    "LG204": (*UPDATE, STEP),
-    "LG301": (CLEAR, FORWARD, STEP),
-    "LG302": (CLEAR, compound("for x in loader[:3]", FORWARD), BACKWARD, STEP),
-    "LG401": (CLEAR, "loss = compute(x)", compound(WINDOW, STEP)),
-}
-"""One mistake each, by the rule that tells of it: every mistake of the gradient lifecycle is among them."""
+WRONG: tuple[tuple[str, tuple[Statement, ...]], ...] = (
+    ("LG101", (FORWARD, BACKWARD, STEP)),
+    ("LG102", (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD, STEP))),
+    ("LG103", (FORWARD, BACKWARD, CLEAR, STEP)),
+    ("LG103", (FORWARD, BACKWARD, "model.zero_grad()", STEP)),
+    ("LG106", (CLEAR, "second.zero_grad()", JOINT, BACKWARD, STEP, "other(x).sum().backward()", "second.step()")),
+    ("LG201", (CLEAR, FORWARD, BACKWARD)),
+    ("LG202", (CLEAR, STEP, FORWARD, BACKWARD)),
+    ("LG204", (*UPDATE, STEP)),
+    ("LG301", (CLEAR, FORWARD, STEP)),
+    ("LG302", (CLEAR, compound("for x in loader[:3]", FORWARD), BACKWARD, STEP)),
+    ("LG401", (CLEAR, "loss = compute(x)", compound(WINDOW, STEP))),
+)
+"""One mistake each, with the rule that tells of it: every mistake of the gradient lifecycle is among them."""
 
 PLAIN = (*UPDATE, *UPDATE)
 MORE = (
@@ -152,34 +153,40 @@ EDITS = ("drop", "drop", "drop", "move", "move", "wrap", "wrap", "put", "double"
 """What may be done to a statement. Jumps are put before it, under a condition."""
 
 
-def _blocks(block: Block) -> Iterator[Block]:
+def blocks(block: Block) -> Iterator[Block]:
     """A block, and all blocks within it, but not those of functions, nor those that end in a jump."""
     yield block
     for item in block:
         for header, inner in item if not isinstance(item, str) else ():
             if not header.startswith("def") and not {*JUMPS}.intersection(map(str, inner)):
-                yield from _blocks(inner)
+                yield from blocks(inner)
 
 
-def _copy(block: Iterable[Statement]) -> Block:
-    return [
-        item if isinstance(item, str) else tuple((header, _copy(inner)) for header, inner in item) for item in block
-    ]
+def copy(block: Iterable[Statement]) -> Block:
+    """A block that may be edited, and leave the one that it is of as it is."""
+    return [item if isinstance(item, str) else tuple((header, copy(inner)) for header, inner in item) for item in block]
 
 
-def _text(block: Block) -> str:
+def text_of(block: Block) -> str:
+    """The text of a block."""
     lines: list[str] = []
     for item in block or ["pass"]:
         if isinstance(item, str):
             lines.append(f"{item}\n")
         else:
-            lines += [f"{header}:\n{indent(_text(inner), '    ')}" for header, inner in item]
+            lines += [f"{header}:\n{indent(text_of(inner), '    ')}" for header, inner in item]
     return "".join(lines)
 
 
-def _edit(draw: st.DrawFn, training: Block, body: Block, statements: Sequence[Statement]) -> None:
-    """Edit the body of a training's loop over batches. What is moved may go anywhere."""
-    places = [(block, at) for block in _blocks(body) for at in range(len(block))]
+def places_in(block: Block) -> list[tuple[Block, int]]:
+    """Where the statements of a block are, and those of all blocks within it."""
+    return [(inner, at) for inner in blocks(block) for at in range(len(inner))]
+
+
+def edit_once(
+    draw: st.DrawFn, training: Block, places: Sequence[tuple[Block, int]], statements: Sequence[Statement]
+) -> None:
+    """Edit one of some statements of a training. What is moved may go anywhere."""
     if not places:
         return
     block, at = draw(st.sampled_from(places))
@@ -188,19 +195,20 @@ def _edit(draw: st.DrawFn, training: Block, body: Block, statements: Sequence[St
         del block[at]
     elif edit == "move":
         item = block.pop(at)
-        target, to = draw(st.sampled_from([(b, n) for b in _blocks(training) for n in range(len(b) + 1)]))
+        target, to = draw(st.sampled_from([(b, n) for b in blocks(training) for n in range(len(b) + 1)]))
         target.insert(to, item)
     elif edit == "put":
-        block.insert(at, draw(st.sampled_from(statements)))
+        block.insert(at, copy([draw(st.sampled_from(statements))])[0])
     elif edit == "wrap":
         block[at] = compound(draw(st.sampled_from(HEADERS)), block[at])
     elif edit == "double":
-        block.insert(at, _copy([block[at]])[0])
+        block.insert(at, copy([block[at]])[0])
     else:
         block.insert(at, compound(f"if {draw(st.sampled_from(TESTS))}", edit))
 
 
-def _compiles(text: str) -> bool:
+def compiles(text: str) -> bool:
+    """Whether a text is a program."""
     try:
         compile(text, "train.py", "exec")
     except SyntaxError:
@@ -217,7 +225,7 @@ def _program(optimizers: str, text: str) -> str:
 def program_of(body: Sequence[Statement]) -> str:
     """A program with a loop over batches of this body, and nothing random about it."""
     loop = compound("for epoch in range(2)", compound("for i, x in enumerate(loader)", *body))
-    text = _text([loop])
+    text = text_of([loop])
     return _program(APART if "second" in text else ALONE, BEGINNING + text)
 
 
@@ -225,13 +233,13 @@ def program_of(body: Sequence[Statement]) -> str:
 def _programs(draw: st.DrawFn) -> str:
     two = draw(st.booleans())
     optimizers = draw(st.sampled_from((APART, SHARED))) if two else ALONE
-    body = _copy(draw(st.sampled_from((*RIGHT, *RIGHT_FOR_TWO) if two else RIGHT)))
+    body = copy(draw(st.sampled_from((*RIGHT, *RIGHT_FOR_TWO) if two else RIGHT)))
     training: Block = [(("for i, x in enumerate(loader)", body),)]
     if draw(st.booleans()):
         training = [(("for epoch in range(2)", training),)]
     for _ in range(draw(st.integers(1, 4))):
-        _edit(draw, training, body, FOR_TWO if two else MORE)
-    text = BEGINNING + _text(training)
+        edit_once(draw, training, places_in(body), FOR_TWO if two else MORE)
+    text = BEGINNING + text_of(training)
     if draw(st.booleans()):
         text = f"def train():\n{indent(text, '    ')}\n\ntrain()\n"
     if draw(st.booleans()):
@@ -240,4 +248,4 @@ def _programs(draw: st.DrawFn) -> str:
     return _program(optimizers, text)
 
 
-PROGRAMS = _programs().filter(_compiles)
+PROGRAMS = _programs().filter(compiles)

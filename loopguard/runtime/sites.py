@@ -26,7 +26,11 @@ _DEPTH = 3
 """How many frames of the user's tell one site from another."""
 
 _MACHINERY_FOLDERS = tuple(f"{Path(str(module.__file__)).parent}/" for module in (torch, loopguard))
-_LIBRARY_FOLDERS = tuple(f"{sysconfig.get_path(name)}/" for name in ("stdlib", "purelib", "platlib"))
+
+# An environment may build on others, and a user may have packages beside those of the machine.
+_INSTALLED = [folder for folder in sys.path if Path(folder).name in ("site-packages", "dist-packages")]
+_STANDARD = [sysconfig.get_path(name) for name in ("stdlib", "purelib", "platlib")]
+_LIBRARY_FOLDERS = tuple(f"{folder}/" for folder in (*_STANDARD, *_INSTALLED))
 
 _Call = tuple[CodeType, int]
 """A call on the stack: the code, and the offset of the instruction."""

@@ -2,6 +2,7 @@
 
 analyse         one file, from text to cases
 syntax          text to libcst tree, with positions
+caches          what is remembered of nodes, until it is to be forgotten
 scope           names and files; project finds the files around; families tells PyTorch's from others'
 values          what a name can stand for; library, what is known of other people's names, frameworks, of their doings
 lowering/       trees to graphs of events
@@ -10,6 +11,7 @@ verdicts/       stories to cases
 """
 
 from loopguard.static.analyse import analyse
+from loopguard.static.caches import forget
 from loopguard.static.project import Project
 
-__all__ = ["Project", "analyse"]
+__all__ = ["Project", "analyse", "forget"]

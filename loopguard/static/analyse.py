@@ -15,7 +15,7 @@ from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.driven import driving_of
 from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
-from loopguard.static.lowering.relevance import is_root
+from loopguard.static.lowering.roots import is_root, is_worth_it
 from loopguard.static.outline import outline
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names
@@ -48,7 +48,8 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     try:
         short = outline(source.text)
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
-        if short is None or is_pytorch(Names(source.path, project, short.bindings)):
+        names = Names(source.path, project, short.bindings) if short is not None else None
+        if names is None or (is_pytorch(names) and is_worth_it(source.text, names)):
             yield from _analyse(File(source, project, Tree(source.text, short)))
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)

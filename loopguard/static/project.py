@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from loopguard.source import Source
 
 _EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch")
+_TRAINING = re.compile(rb"backward|zero_grad|\.step\b|loss_scaler")
+_FAR = 4
+"""How far away a call may lead to training: a file counts two, the `__init__.py` of a package one."""
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)"
     rb"|import[ \t]+(?P<plain>[\w.]+))",
@@ -38,15 +42,17 @@ class Project:
         self, roots: Sequence[Path] = (), knowledge: Knowledge | None = None, footprint: Footprint | None = None
     ) -> None:
         self.knowledge = knowledge if knowledge is not None else Knowledge()
-        self._roots = [*roots, *(root / "src" for root in roots)]
+        self._roots = [str(folder) for folder in (*roots, *(root / "src" for root in roots))]
         self.footprint = footprint or Footprint()
         self.size = 0
         self._files: dict[Path, Value | None] = {}
-        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[Path]]] = {}
+        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[str]]] = {}
         self._asked: set[tuple[str, tuple[str, int, str]]] = set()
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
         self._names: dict[Path, Names | None] = {}
+        self._targets: dict[Path, list[Path]] = {}
+        self._training: dict[tuple[Path, int], bool] = {}
 
     def find(self, module: str, level: int, importer: str) -> Value | None:
         """The project's module called `module`, seen from the file `importer`; None if it is not the project's.
@@ -61,9 +67,30 @@ class Project:
         path = self._place(module, level, importer)
         return path is not None and self._read(path) is not None
 
+    def leads_to_training(self, module: str, level: int, importer: str) -> bool:
+        """Whether there is such a module, and it may train, or call what does. Nothing is parsed."""
+        path = self._place(module, level, importer)
+        return path is not None and self._trains(path, _FAR)
+
+    def trains(self, path: str) -> bool:
+        """Whether a file of the project may train, or call what does."""
+        return self._trains(Path(path).resolve(), _FAR)
+
+    def _trains(self, path: Path, far: int) -> bool:
+        if (path, far) not in self._training:
+            data = self._read(path)
+            trains = data is not None and (
+                _TRAINING.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
+            )
+            left = far - (1 if path.name == "__init__.py" else 2)
+            self._training[path, far] = trains or (
+                left > 0 and any(self._trains(target, left) for target in self._targets_of(path))
+            )
+        return self._training[path, far]
+
     def _place(self, module: str, level: int, importer: str) -> Path | None:
-        folder = Path(importer).parent
-        key = (module, level, str(folder))
+        folder = os.path.dirname(importer)  # noqa: PTH120 -- pathlib is slow, and this is asked for every import
+        key = (module, level, folder)
         if key not in self._places:
             self._places[key] = self._search(module, level, folder)
         path, missing = self._places[key]
@@ -72,17 +99,17 @@ class Project:
             self.footprint.asked(importer, path, missing)
         return path
 
-    def _search(self, module: str, level: int, folder: Path) -> tuple[Path | None, Sequence[Path]]:
+    def _search(self, module: str, level: int, folder: str) -> tuple[Path | None, Sequence[str]]:
         """Where a module is, and where it was looked for in vain."""
         parts = module.split(".") if module else []
-        bases = [folder.joinpath(*[".."] * (level - 1))] if level else [folder, *self._roots]
-        missing: list[Path] = []
+        bases = [os.path.join(folder, *[".."] * (level - 1))] if level else [folder, *self._roots]  # noqa: PTH118
+        missing: list[str] = []
         for base in bases:
-            stem = base.joinpath(*parts)
-            for path in (stem.with_suffix(".py") if parts else None, stem / "__init__.py"):
+            stem = os.path.join(base, *parts)  # noqa: PTH118
+            for path in (f"{stem}.py" if parts else None, os.path.join(stem, "__init__.py")):  # noqa: PTH118
                 if path is not None:
-                    if path.is_file():
-                        return path.resolve(), missing
+                    if os.path.isfile(path):  # noqa: PTH113
+                        return Path(path).resolve(), missing
                     missing.append(path)
         return None, missing
 
@@ -148,18 +175,28 @@ class Project:
         """Whether a file imports one of the project that may hold events, directly or through others."""
         if path not in self._leading:
             self._leading[path] = False  # meanwhile, for circles
-            for found in _IMPORT.finditer(self._text(path)):
-                module = (found["module"] or found["plain"] or b"").decode()
-                level = len(found["dots"] or b"")
-                names = re.findall(rb"\w+", found["names"] or b"")
-                inner = [f"{module}.{name.decode()}" if module else name.decode() for name in names]
-                for candidate in (module, *inner) if module or not level else inner:
-                    target = self._place(candidate, level, str(path)) if candidate else None
-                    if target is not None and target != path:
-                        if self._read(target) is not None or self._leads_to_events(target):
-                            self._leading[path] = True
-                            return True
+            self._leading[path] = any(
+                self._read(target) is not None or self._leads_to_events(target) for target in self._targets_of(path)
+            )
         return self._leading[path]
+
+    def _targets_of(self, path: Path) -> Iterator[Path]:
+        """The files of the project that a file imports."""
+        if path in self._targets:
+            yield from self._targets[path]
+            return
+        targets: list[Path] = []
+        for found in _IMPORT.finditer(self._text(path)):
+            module = (found["module"] or found["plain"] or b"").decode()
+            level = len(found["dots"] or b"")
+            names = re.findall(rb"\w+", found["names"] or b"")
+            inner = [f"{module}.{name.decode()}" if module else name.decode() for name in names]
+            for candidate in (module, *inner) if module or not level else inner:
+                target = self._place(candidate, level, str(path)) if candidate else None
+                if target is not None and target != path:
+                    targets.append(target)
+                    yield target
+        self._targets[path] = targets
 
     def _text(self, path: Path) -> bytes:
         return self.footprint.read(path)

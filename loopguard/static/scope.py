@@ -125,6 +125,14 @@ class Names:
         module = f"{item.module}.{item.attribute}" if item.module else item.attribute
         return bool(item.attribute) and project.may_hold_events(module, item.level, path)
 
+    def leads_to_training(self, item: Import) -> bool:
+        """Whether an import leads to a file of the project that may train."""
+        project, path = self.project, self.path
+        if project.leads_to_training(item.module, item.level, path):
+            return True
+        module = f"{item.module}.{item.attribute}" if item.module else item.attribute
+        return bool(item.attribute) and project.leads_to_training(module, item.level, path)
+
     def resolve(self, item: Import) -> Value:
         """What an import stands for: a definition of the project, or a reference to something outside."""
         if item in self._resolving:

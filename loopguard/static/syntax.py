@@ -13,12 +13,13 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, cached_property, lru_cache, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
+from loopguard.static.caches import remembered
 from loopguard.static.outline import Outline, outline
 
 Range = tuple[int, int, int, int]
@@ -248,10 +249,41 @@ class Tree:
         last = self.lines[end_row - 1][: end_column - 1] if end_row <= len(self.lines) else ""
         return "\n".join([self.lines[row - 1][column - 1 :], *middle, last])
 
+    def code(self, node: cst.CSTNode) -> str:
+        """The rows of a node that has a range, without comments and long strings."""
+        row, _, end_row, end_column = self.range(node)
+        return "\n".join(self._code[row - 1 : end_row if end_column > 1 else end_row - 1])
+
+    @cached_property
+    def _code(self) -> list[str]:
+        return code_of("\n".join(self.lines)).split("\n")
+
 
 def is_concrete(function: cst.FunctionDef) -> bool:
     """Whether it is known, without a look into its body, that a function does something."""
     return isinstance(function.body, _Body) and function.body.concrete
+
+
+_PROSE = re.compile(
+    r"#[^\n]*"
+    r'|"""(?:[^\\]|\\.)*?"""'
+    r"|'''(?:[^\\]|\\.)*?'''"
+    r'|"(?:[^"\\\n]|\\.)*"'
+    r"|'(?:[^'\\\n]|\\.)*'",
+    re.DOTALL,
+)
+
+
+def _blank(found: re.Match[str]) -> str:
+    text = found[0]
+    if text[0] == "#" or text.startswith(('"""', "'''")):
+        return "\n" * text.count("\n")
+    return text  # `getattr(optimizer, "step")`
+
+
+def code_of(text: str) -> str:
+    """A text without comments and long strings, in as many rows."""
+    return _PROSE.sub(_blank, text)
 
 
 _EMPTY = cst.Module(body=[])
@@ -268,10 +300,9 @@ _NO_CHILDREN = (
     "rpar",
     "lines_after",
 )
-_CACHE = 1 << 15
 
 
-@lru_cache(maxsize=_CACHE)
+@remembered
 def text_of(node: cst.CSTNode) -> str:
     """The text of an expression on one line, whitespace collapsed."""
     if isinstance(node, cst.Name):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import libcst as cst
 
 from loopguard.events import Kind
 from loopguard.lifecycles import source
+from loopguard.static.caches import remembered
 from loopguard.static.frameworks import OWN_OPTIMIZERS
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
 from loopguard.static.lowering import iteration, recognise, replacement
@@ -247,7 +246,7 @@ def uncalled(ctx: Context, node: cst.Attribute) -> bool:
     return True
 
 
-@lru_cache(maxsize=1 << 12)
+@remembered
 def counters_in(body: cst.BaseSuite) -> frozenset[str]:
     """The plain names that a block does nothing to but count up by one."""
     counted: set[str] = set()
@@ -261,7 +260,7 @@ def counters_in(body: cst.BaseSuite) -> frozenset[str]:
     return frozenset(counted - others)
 
 
-@lru_cache(maxsize=1 << 12)
+@remembered
 def names_bound_in(body: cst.BaseSuite) -> frozenset[str]:
     """The plain names that a block assigns to, at any depth within the same function."""
     names: set[str] = set()

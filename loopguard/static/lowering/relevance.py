@@ -16,15 +16,13 @@ _EVENTS = re.compile(
     r"set_epoch|DistributedSampler|no_grad|inference_mode|assign=True",
     re.IGNORECASE,
 )
-_STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")
-_LOOP = re.compile(r"\b(?:for|while)\b")
+STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")
 _GLOBAL = re.compile(r"^\s*global\s+(.+)$", re.MULTILINE)
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
 _relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
 _names: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 _words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
-_callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 
 
 def is_relevant(file: File, node: cst.CSTNode) -> bool:
@@ -35,24 +33,17 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
         decorators = node.decorators if isinstance(node, cst.FunctionDef) else ()
         around = "".join(text_of(item.decorator) for item in decorators)
         words = {*_words_of(file, node), *_WORD.findall(around)}
-        known[node] = _names_event(file, text + around, _EVENTS) or not _relevant_names(file).isdisjoint(words)
+        known[node] = names_event(file, text + around, _EVENTS) or not _relevant_names(file).isdisjoint(words)
     return known[node]
-
-
-def is_root(file: File, node: cst.CSTNode) -> bool:
-    """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
-    text = file.tree.source(node)
-    if _names_event(file, text, _STRICT):
-        return True
-    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_words_of(file, node))
 
 
 def holds_events(file: File, node: cst.CSTNode) -> bool:
     """Whether the text of a definition names a clear, a backward pass or a step."""
-    return _names_event(file, file.tree.source(node), _STRICT)
+    return names_event(file, file.tree.source(node), STRICT)
 
 
-def _names_event(file: File, text: str, events: re.Pattern[str]) -> bool:
+def names_event(file: File, text: str, events: re.Pattern[str]) -> bool:
+    """Whether a text has one of the words of events, or one that the user says is as good."""
     return events.search(text) is not None or file.project.knowledge.mentioned_in(text)
 
 
@@ -69,29 +60,21 @@ def _words_of(file: File, node: cst.CSTNode) -> set[str]:
     return known[node]
 
 
-def _calling_names(file: File) -> set[str]:
-    return _grown(file, _STRICT, _callers)
-
-
 def _relevant_names(file: File) -> set[str]:
-    return _grown(file, _EVENTS, _names)
-
-
-def _grown(file: File, events: re.Pattern[str], cache: WeakKeyDictionary[File, set[str]]) -> set[str]:
-    """The names of definitions whose text matches `events`, directly or through each other, and of such imports."""
-    found = cache.get(file)
+    """The names of definitions whose text may show an event, directly or through each other, and of such imports."""
+    found = _names.get(file)
     if found is not None:
         return found
     words: dict[str, set[str]] = {}
     names: set[str] = set()
-    cache[file] = names
+    _names[file] = names
     for name, value in list(file.env.variables.items()):
         if isinstance(value, Import):
             # Parsing a file only to learn that nothing here needs it would be dear.
             if file.may_hold_events(value):
                 names.add(name)
         elif isinstance(value, Function | Class) and value.file is file:
-            _collect(file, name, value, words, names, events)
+            _collect(file, name, value, words, names)
         elif isinstance(value, FileValue | Function | Class):
             names.add(name)
     grown = True
@@ -102,20 +85,13 @@ def _grown(file: File, events: re.Pattern[str], cache: WeakKeyDictionary[File, s
     return names
 
 
-def _collect(
-    file: File,
-    name: str,
-    value: Function | Class,
-    words: dict[str, set[str]],
-    names: set[str],
-    events: re.Pattern[str],
-) -> None:
+def _collect(file: File, name: str, value: Function | Class, words: dict[str, set[str]], names: set[str]) -> None:
     definitions = [(name, value.node)]
     if isinstance(value, Class):
         definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
     for called, node in definitions:
         text = file.tree.source(node)
-        if _names_event(file, text, events):
+        if names_event(file, text, _EVENTS):
             names.add(called)
         words.setdefault(called, set()).update(_words_of(file, node))
         words[called].discard(called)

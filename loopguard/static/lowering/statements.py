@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import libcst as cst
@@ -151,10 +152,20 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     if len(ctx.graph.nodes) == size and not ended_true and not ended_false:
         ctx.graph.frontier = before
     if ended_true and after_false:
-        return ctx.assume(node.test, False)
+        return _rest(ctx.assume(node.test, False), node.body)
     if ended_false and after_true:
-        return ctx.assume(node.test, True)
+        return _rest(ctx.assume(node.test, True), node.orelse)
     return None
+
+
+def _rest(left: Assumption, other: cst.BaseSuite | cst.If | cst.Else | None) -> Assumption:
+    """What holds behind an `if` that one side never leaves. A side that ends the loop makes a window of nothing."""
+    suite = other.body if isinstance(other, cst.Else) else other
+    line = suite.body[-1] if isinstance(suite, cst.IndentedBlock) and suite.body else suite
+    is_over = isinstance(line, cst.SimpleStatementLine | cst.SimpleStatementSuite) and isinstance(
+        line.body[-1], cst.Break
+    )
+    return replace(left, condition=replace(left.condition, gate=None)) if is_over else left
 
 
 def _guarded(ctx: Context, when: Assumption, body: cst.BaseSuite, *, alive: bool) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
 
 import libcst as cst
 
 from loopguard.lifecycles.window import Gate
+from loopguard.static.caches import remembered
 from loopguard.static.paths.graph import Assumption, Condition
 from loopguard.static.syntax import children_of, descendants, text_of
 
@@ -92,7 +92,7 @@ def _reads(node: cst.BaseExpression, namer: Namer) -> tuple[str, frozenset[str]]
     return ",".join(object_ for object_, _ in pairs), frozenset(storage for _, storage in pairs)
 
 
-@lru_cache(maxsize=1 << 12)
+@remembered
 def _variables(node: cst.BaseExpression) -> tuple[cst.Name | cst.Attribute, ...]:
     """The variables and attributes that an expression reads, `args` and `args.k` for `args.k`."""
     found: list[cst.Name | cst.Attribute] = []
@@ -182,6 +182,6 @@ def _is_constant(node: cst.BaseExpression) -> bool:
     return isinstance(node, cst.SimpleString | cst.Integer | cst.Float)
 
 
-@lru_cache(maxsize=1 << 12)
+@remembered
 def _calls_something(node: cst.BaseExpression) -> bool:
     return any(isinstance(item, cst.Call) for item in descendants(node))

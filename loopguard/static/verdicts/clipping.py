@@ -10,7 +10,7 @@ from loopguard.lifecycles import gradient
 from loopguard.lifecycles.clipping import TRANSITIONS, Action, Mistake, State
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
 from loopguard.static.paths.effects import Course, Effects, subjects_of
-from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import guard_keys, innermost
 from loopguard.static.paths.relations import touches
 from loopguard.static.scope import File
@@ -75,19 +75,34 @@ def _is_proved(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     loop = innermost(slip.at)
     if loop is None or loop not in slip.begins.loops or innermost(slip.begins) is not loop:
         return False
+    if slip.goes_round is not None and (slip.goes_round is not loop or guard_keys(slip.begins, loop)):
+        return False
     if slip.mistake is Mistake.AFTER_STEP:
+        if slip.goes_round is not None:
+            return _comes_to_nothing(graph, effects, slip.at, loop)
         # Behind a gate of its own, a step leaves the gradients of other iterations to be clipped.
-        if slip.goes_round is not None or not guard_keys(slip.begins, loop) <= guard_keys(slip.at, loop):
+        if not guard_keys(slip.begins, loop) <= guard_keys(slip.at, loop):
             return False
         return _is_cleared_next(graph, effects, slip)
     backwards = [event for event in graph.events() if event.kind is Kind.BACKWARD and innermost(event) is loop]
-    return slip.goes_round is None and any(
+    return any(
         event.number > slip.at.number and guard_keys(event, loop) <= guard_keys(slip.at, loop) for event in backwards
     )
 
 
+def _comes_to_nothing(graph: FlowGraph, effects: Effects, clip: Happening, loop: Loop) -> bool:
+    """Whether the first thing that an iteration does to what it has clipped is to throw it away."""
+    for event in graph.events():
+        if loop in event.loops and event.number > clip.number and event.number in effects.of:
+            cleared = all(effect.sure and effect.action is gradient.Action.CLEAR for effect in effects.of[event.number])
+            return cleared and innermost(event) is loop and guard_keys(event, loop) <= guard_keys(clip, loop)
+    return False
+
+
 def _is_cleared_next(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
-    """Whether what a clip leaves is thrown away or added to, not stepped on once more, before the next pass."""
+    """Whether what a clip leaves is thrown away in the end, not added to, nor stepped on once more before that."""
+    if not any(effect.action is gradient.Action.CLEAR for made in effects.of.values() for effect in made):
+        return False
     loop = innermost(slip.at)
     steps = [
         event
@@ -123,6 +138,13 @@ def _is_plain(target: Value | None) -> bool:
     )
 
 
+def _holds(optimizer: object, clipped: Value | None) -> bool:
+    """Whether what is clipped may be what an optimizer steps."""
+    if not isinstance(optimizer, Thing) or optimizer.holds is None:
+        return False
+    return any(touches(clipped, optimizer, part) is not Relation.OTHER for part in optimizer.holds)
+
+
 def _elsewhere(file: File, graph: FlowGraph, clip: Happening) -> Iterator[Case]:
     """The case of a clip of parameters that no optimizer steps."""
     loop = innermost(clip)
@@ -130,6 +152,8 @@ def _elsewhere(file: File, graph: FlowGraph, clip: Happening) -> Iterator[Case]:
     nearby = [event for event in steps if event.loops == clip.loops and event.number > clip.number]
     if loop is None or not nearby or not _is_plain(clip.target):
         return
+    if any(loop in other.loops and _holds(event.target, other.target) for event in nearby for other in clips_of(graph)):
+        return  # what is stepped is clipped, too
     for event in steps:
         optimizer = event.target
         if not isinstance(optimizer, Thing) or optimizer.role is not Role.OPTIMIZER or optimizer.holds is None:

@@ -36,9 +36,12 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     events = graph.events()
     switched = {thing for event in events if event.kind in (Kind.EVAL, Kind.TRAIN) for thing in things_in(event.target)}
     learning = {event for event in events if event.kind is Kind.FORWARD and _is_learning(graph, event)}
+    trains = any(event.kind is Kind.BACKWARD and event.loops for event in events)
     told: set[Happening] = set()
     for module in sorted(switched, key=lambda thing: thing.number):
         yield from _recording(file, graph, module, learning)
+        if not trains:
+            continue  # what follows is about training that goes on
         if is_modeless(module) or (is_unreadable(module) and not _is_switched_back(events, module)):
             continue
         course = Course(graph, _MODE, _effects(graph, module, learning))

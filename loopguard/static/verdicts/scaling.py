@@ -10,7 +10,7 @@ from loopguard.lifecycles import gradient
 from loopguard.lifecycles.scaling import SCALES, STAGES, Action, Mistake, Scale, Stage
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
 from loopguard.static.paths.effects import Course, Effects, subjects_of
-from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import guard_keys, innermost, window_gate
 from loopguard.static.scope import File
 from loopguard.static.values import Thing, things_in
@@ -178,7 +178,23 @@ def _twice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     loop = slip.goes_round
     if loop is None:
         return guard_keys(slip.begins, None) <= guard_keys(slip.at, None)
-    return slip.begins is slip.at and window_gate(slip.at, loop) is None and _window(graph, effects, slip) != ""
+    if slip.begins is slip.at:
+        return window_gate(slip.at, loop) is None and _window(graph, effects, slip) != ""
+    return _meet(graph, effects, slip, loop)
+
+
+def _meet(graph: FlowGraph, effects: Effects, slip: Slip, loop: Loop) -> bool:
+    """Whether an iteration surely ends with gradients unscaled, and the next one unscales before anything else."""
+    if any(innermost(end) is not loop or guard_keys(end, loop) for end in (slip.begins, slip.at)):
+        return False
+    between = [
+        event
+        for event in graph.events()
+        if event.kind in (Kind.UPDATE, Kind.STEP, Kind.UNKNOWN)
+        and loop in event.loops
+        and not slip.at.number < event.number < slip.begins.number
+    ]
+    return not between
 
 
 def _window(graph: FlowGraph, effects: Effects, slip: Slip) -> str:

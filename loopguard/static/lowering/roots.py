@@ -1,0 +1,90 @@
+"""Which functions are worth an analysis of their own: those that train, and those that loop around calls that may.
+
+Only code counts for that, no words in comments and docstrings. A wrong yes costs time, a wrong no a finding.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from weakref import WeakKeyDictionary
+
+import libcst as cst
+
+from loopguard.static.lowering.relevance import STRICT, names_event
+from loopguard.static.scope import File, Import, Names
+from loopguard.static.syntax import code_of
+from loopguard.static.values import Class, FileValue, Function, Value
+
+_LOOP = re.compile(r"\b(?:for|while)\b")
+_WORD = re.compile(r"\.?\b[A-Za-z_]\w*")
+
+_MATTERS = re.compile(r"\.eval\(|\b(?:training_step|compute_loss)\b")
+"""What may be the matter in a file of which nothing trains: validation, and what a framework differentiates."""
+
+_callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
+_words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
+
+
+def is_worth_it(text: str, names: Names) -> bool:
+    """Whether anything can come of a file, before most of it is parsed: its code may train, or what it imports."""
+    code = code_of(text)
+    if STRICT.search(code) or _MATTERS.search(code) or names.project.knowledge.mentioned_in(code):
+        return True
+    return any(map(names.leads_to_training, names.star_imports)) or any(
+        _is_foreign_training(names, value) for value in list(names.env.variables.values())
+    )
+
+
+def _is_foreign_training(names: Names, value: Value) -> bool:
+    """Whether a value of the top level of a file comes from another one that may train."""
+    if isinstance(value, Import):
+        return names.leads_to_training(value)
+    return isinstance(value, Function | Class | FileValue) and names.project.trains(value.file.path)
+
+
+def is_root(file: File, node: cst.CSTNode) -> bool:
+    """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
+    text = file.tree.code(node)
+    if names_event(file, text, STRICT):
+        return True
+    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_words_of(file, node))
+
+
+def _words_of(file: File, node: cst.CSTNode) -> set[str]:
+    """The words in the code of a definition, those of attributes with their dots."""
+    known = _words.setdefault(file, {})
+    if node not in known:
+        known[node] = set(_WORD.findall(file.tree.code(node)))
+    return known[node]
+
+
+def _calling_names(file: File) -> set[str]:
+    """What calls look like that may train: of definitions, directly or through each other, and of imports."""
+    found = _callers.get(file)
+    if found is not None:
+        return found
+    names: set[str] = set()
+    _callers[file] = names
+    words: dict[str, set[str]] = {}
+    for name, value in list(file.env.variables.items()):
+        if isinstance(value, Function | Class) and value.file is file:
+            for called, node in _called_as(name, value):
+                if names_event(file, file.tree.code(node), STRICT):
+                    names.add(called)
+                words.setdefault(called, set()).update(_words_of(file, node) - {called})
+        elif _is_foreign_training(file, value):
+            names.add(name)
+    grown = True
+    while grown:
+        fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
+        names |= fresh
+        grown = bool(fresh)
+    return names
+
+
+def _called_as(name: str, value: Function | Class) -> Iterator[tuple[str, cst.CSTNode]]:
+    """What calls of a definition and of its methods look like."""
+    yield name, value.node
+    if isinstance(value, Class):
+        yield from ((f".{method}", node) for method, node in value.methods.items() if not method.startswith("__"))
