@@ -39,13 +39,14 @@ class Training:
         self.scaled = torch.optim.Adam(self.second.parameters(), lr=0.01)
         self.closing = torch.optim.LBFGS(self.third.parameters(), max_iter=2)
         self.scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
-        self.schedule = torch.optim.lr_scheduler.ExponentialLR(self.scaled, gamma=0.999)
 
     def run(self) -> list[torch.Tensor]:
         """The losses, and all parameters at the end."""
         losses = []
         for number, batch in enumerate(batches(LONG)):
             self.at(number)
+            if number == 0:
+                schedule = torch.optim.lr_scheduler.ExponentialLR(self.scaled, gamma=0.999)
             if number > 8:  # until then, gradients are summed over iterations
                 self.plain.zero_grad()
             loss = loss_of(self.first, batch)
@@ -71,11 +72,11 @@ class Training:
             if number < 2:
                 with warnings.catch_warnings():
                     warnings.filterwarnings("ignore", "Detected call of")
-                    self.schedule.step()  # too early
+                    schedule.step()  # too early
             self.scaler.step(self.scaled)
             self.scaler.update()
             if number > 2:
-                self.schedule.step()
+                schedule.step()
             losses += [loss, other]
             if number in (10, 12, 14, LONG - 20, LONG - 18):
                 losses += self.validate()

@@ -126,7 +126,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
         def clip(parameters: Any, max_norm: Any, *args: Any, **kwargs: Any) -> Any:
             if is_compiling():
                 return original(parameters, max_norm, *args, **kwargs)
-            if not isinstance(parameters, Tensor):
+            if not isinstance(parameters, Tensor | list):
                 parameters = list(parameters)
             if _bounds(max_norm):
                 clips([parameters] if isinstance(parameters, Tensor) else parameters, ())

@@ -74,6 +74,9 @@ class Schedules:
         known = self._known.get(id(schedule))
         if known is not None and known.schedule() is schedule:
             known.moves += 1
+            is_settled = known.state is State.RUNNING and not isinstance(schedule, ReduceLROnPlateau)
+            if known.moves > OFTEN and (is_told or is_settled):
+                return
         if is_part:
             return
         site = self._sites.at(Kind.SCHEDULE, frame)

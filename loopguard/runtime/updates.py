@@ -61,7 +61,7 @@ class Updates:
 
     def scaled(self, losses: Any) -> None:
         """A scaler has returned scaled losses."""
-        for loss in _tensors(losses):
+        for loss in (losses,) if isinstance(losses, Tensor) else _tensors(losses):
             node: Any = loss.grad_fn
             if node is not None:
                 node.metadata[_MARK] = True
