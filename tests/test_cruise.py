@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import torch
@@ -16,6 +16,9 @@ from torch.optim import SGD
 from loopguard.runtime.cruise import Cruise
 from loopguard.runtime.watch import Record, Watch
 
+REFUSED = (RuntimeError, AssertionError)
+"""What a scaler raises where it is called out of turn."""
+
 
 class Trainer:
     """Two models and their optimizers, and what a training does with them, each from a line of its own."""
@@ -25,6 +28,7 @@ class Trainer:
         self.one = SGD(self.first.parameters(), lr=1e-4)
         self.two = SGD(self.second.parameters(), lr=1e-4)
         self.scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+        self.slower = torch.optim.lr_scheduler.ExponentialLR(self.one, gamma=0.999)
         self.inputs = torch.randn(3, 2)
 
     def clear(self) -> None:
@@ -65,6 +69,27 @@ class Trainer:
         self.scaler.scale(torch.zeros(()))
         self.scaler.step(self.one)
         self.scaler.update()
+
+    def backward_scaled(self) -> None:
+        self.scaler.scale(self.first(self.inputs).sum()).backward()
+
+    def unscale(self) -> None:
+        with suppress(*REFUSED):
+            self.scaler.unscale_(self.one)
+
+    def clip(self) -> None:
+        nn.utils.clip_grad_norm_(self.first.parameters(), 100.0)
+
+    def step_through(self) -> None:
+        with suppress(*REFUSED):
+            self.scaler.step(self.one)
+
+    def update(self) -> None:
+        with suppress(*REFUSED):
+            self.scaler.update()
+
+    def schedule(self) -> None:
+        self.slower.step()
 
     def step_twice_within_backward(self) -> None:
         handle = self.first.weight.register_post_accumulate_grad_hook(lambda p: self.one.step())
@@ -146,6 +171,12 @@ ENDINGS: list[list[str]] = [
     ["clear", "backward", "step_scaled"],
     ["clear", "step_skipped"],
     ["clear", "backward_of_both", "step", "clear_other", "step_other"],
+    ["clear", "backward_scaled", "step"],
+    ["clear", "backward_scaled", "clip", "step_through", "update"],
+    ["clear", "backward_scaled", "unscale", "unscale", "step_through", "unscale", "update"],
+    ["clear", "backward", "unscale", "clip", "step_through", "schedule"],
+    ["clear", "backward", "step", "clip"],
+    ["clear", "clip", "backward", "step"],
 ]
 
 CYCLES: list[list[str]] = [
@@ -155,6 +186,8 @@ CYCLES: list[list[str]] = [
     ["clear", "backward", "step_scaled"],
     ["clear", "clear_other", "backward_of_both", "step", "step_other"],
     [*PLAIN * 5, "clear_other", "backward_of_both", "step_other"],
+    ["clear", "backward_scaled", "unscale", "clip", "step_through", "update", "schedule"],
+    ["clear", "backward", "clip", "step", "schedule"],
 ]
 
 

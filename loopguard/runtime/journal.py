@@ -49,13 +49,14 @@ Done = tuple["Account", Operation, "Site | None"]
 class Play:
     """One event as it went: who did what, where it was counted, and what it did to which accounts."""
 
-    __slots__ = ("account", "act", "depth", "done", "iteration", "owner", "site", "subject")
+    __slots__ = ("account", "act", "aside", "depth", "done", "iteration", "owner", "site", "subject")
 
     def __init__(self, act: Act, owner: Any) -> None:
         self.act = act
         self.owner = None if owner is None else ref(owner)
         self.account: Account | None = None
         self.site: Site | None = None
+        self.aside: Site | None = None
         self.subject = 0
         self.depth = 0
         self.iteration = 0
@@ -91,6 +92,11 @@ class Journal:
         """The event was counted at a site, whose frame is so many frames up from where the hook was called."""
         if self.play is not None:
             self.play.site, self.play.subject, self.play.depth = site, subject, depth
+
+    def visited(self, site: Site) -> None:
+        """The event was at a site, and begins no iteration."""
+        if self.play is not None:
+            self.play.aside = site
 
     def note(self, account: Account, operation: Operation, site: Site | None = None) -> None:
         """Something was done to an account."""

@@ -39,6 +39,10 @@ class Progress:
         site.visits += 1
         return Entry(site, self.iteration, self.events)
 
+    def moment(self, site: Site) -> Entry:
+        """An event that begins no iteration."""
+        return Entry(site, self.iteration, self.events)
+
     def skip(self, cycle: Sequence[Play], times: int, iterations: int) -> None:
         """Count a cycle of events, of so many iterations, as often as it went by unseen."""
         self.iteration += times * iterations
@@ -46,6 +50,8 @@ class Progress:
             if play.site is not None:
                 self.events += times
                 play.site.visits += times
+            if play.aside is not None:
+                play.aside.visits += times
             for account, operation, site in play.done:
                 if operation is Operation.DEPOSIT:
                     account.fed += times
@@ -58,6 +64,8 @@ class Progress:
         """Enter an event that went as it did when it was taken down."""
         entry = self.enter(play.site, play.subject) if play.site is not None else None
         account = play.account
+        if play.aside is not None:
+            play.aside.visits += 1
         if play.act is Act.BACKWARD:
             self.depth += 1
             self.backward = entry or self.backward
@@ -79,7 +87,7 @@ class Progress:
 
     def redo(self, done: Iterable[Done], entry: Entry | None, *, is_clear: bool = False) -> None:
         """Do to the accounts what an event did to them."""
-        for account, operation, _ in done:
+        for account, operation, site in done:
             if operation is Operation.CLEAR:
                 account.clear(entry if is_clear else account.doubt, seen=is_clear)
             elif operation is Operation.DOUBT and entry is not None:
@@ -91,6 +99,6 @@ class Progress:
             elif operation is Operation.OTHER_STEP:
                 account.other_step()
             elif operation in _USES:
-                account.use.act(_USES[operation])
+                account.use.act(_USES[operation], self.moment(site) if site is not None else None)
             elif operation is Operation.FORGET:
                 account.use.forget()

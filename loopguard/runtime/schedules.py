@@ -16,7 +16,7 @@ from loopguard.runtime.docket import OFTEN, Docket
 from loopguard.runtime.ledger import Account, Entry
 from loopguard.runtime.makings import maker
 from loopguard.runtime.progress import Progress
-from loopguard.runtime.sites import Sites
+from loopguard.runtime.sites import Site, Sites
 from loopguard.runtime.verdicts import schedules as verdicts
 from loopguard.runtime.verdicts.telling import History
 
@@ -121,8 +121,8 @@ class Schedules:
             if not any(self._known.get(key) is known for key in parts):
                 self._docket.file(verdicts.never(known.name, known.built, known.stepped, visited), None)
 
-    def _entry(self, site: Any) -> Entry:
-        return Entry(site, self._now.iteration, self._now.events)
+    def _entry(self, site: Site) -> Entry:
+        return self._now.moment(site)
 
 
 def _rows(ways: Any) -> list[tuple[str, int]]:

@@ -126,7 +126,7 @@ class Updates:
             elif before is not None and (before.site is entry.site or id(scaler) not in self._updated):
                 self._ask(mistake, account, entry, frame, scaler)
         use.act(Action.SCALER_STEP, entry)
-        self._journal.note(account, Operation.SCALED_STEP)
+        self._journal.note(account, Operation.SCALED_STEP, entry.site)
         self._changed(account)
 
     def unscales(self, account: Account | None, optimizer: object, scaler: GradScaler, frame: FrameType) -> None:
@@ -148,7 +148,7 @@ class Updates:
             else:
                 self._ask(mistake, account, entry, frame)
         use.act(Action.UNSCALE, entry)
-        self._journal.note(account, Operation.UNSCALE)
+        self._journal.note(account, Operation.UNSCALE, entry.site)
         self._changed(account)
 
     def _changed(self, account: Account) -> None:
@@ -187,6 +187,7 @@ class Updates:
         entry = self._entry(Kind.CLIP, frame)
         site = entry.site
         site.visits += 1
+        self._journal.visited(site)
         ids = frozenset(map(id, parameters if site.visits < OFTEN else _sample(parameters)))
         grads = frozenset(map(id, gradients if site.visits < OFTEN else _sample(gradients)))
         touched = [account for account in self._history.accounts.values() if _touches(account, ids, grads)]
@@ -240,7 +241,7 @@ class Updates:
 
     def _entry(self, kind: Kind, frame: FrameType) -> Entry:
         """An event that begins no iteration."""
-        return Entry(self._sites.at(kind, frame), self._now.iteration, self._now.events)
+        return self._now.moment(self._sites.at(kind, frame))
 
 
 def _tensors(losses: Any) -> Iterator[Tensor]:

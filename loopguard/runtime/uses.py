@@ -95,7 +95,8 @@ class Use:
         if self.clips is not None or action in (clipping.Action.CLEAR, clipping.Action.BACKWARD):
             self.clips, mistake = clipping.TRANSITIONS[self.clips or clipping.State.CLEAN, action]
         if action is clipping.Action.CLIP:
-            step = self.last.get(Action.SCALER_STEP) or self.last.get(Action.STEP)
+            steps = [self.last[kind] for kind in (Action.STEP, Action.SCALER_STEP) if kind in self.last]
+            step = max(steps, key=lambda entry: entry.number, default=None)
             self.vain = Vain(mistake, entry, step) if mistake is not None and entry is not None else None
         elif self.vain is None:
             return
