@@ -50,6 +50,7 @@ class Updates:
         self._sites = sites
         self._now = progress
         self._journal = journal
+        self._is_scaling = False
         self._waiting = 0
         self._updated: set[int] = set()
         self._useful: set[Site] = set()
@@ -64,7 +65,7 @@ class Updates:
         for loss in (losses,) if isinstance(losses, Tensor) else _tensors(losses):
             node: Any = loss.grad_fn
             if node is not None:
-                node.metadata[_MARK] = True
+                node.metadata[_MARK] = self._is_scaling = True
                 self._waiting += 1
 
     def settle(self) -> None:
@@ -74,6 +75,9 @@ class Updates:
     def backward_begins(self, entry: Entry, roots: Sequence[Any]) -> None:
         """A backward pass begins."""
         site = entry.site
+        if not self._is_scaling:
+            site.loss = Action.BACKWARD
+            return
         known = sum(_MARK in root.grad_fn.metadata for root in roots if getattr(root, "grad_fn", None) is not None)
         if known == len(roots):
             site.loss = Action.SCALED_BACKWARD
@@ -89,7 +93,7 @@ class Updates:
 
     def steps(self, account: Account, entry: Entry, frame: FrameType) -> None:
         """An optimizer is about to step; within the step of a scaler, that has told of it already."""
-        for mistake in account.use.mistakes(Action.STEP):
+        for mistake in account.use.mistakes(Action.STEP) if self._is_scaling else ():
             self._ask(mistake, account, entry, frame)
         if self._astray is not None:
             self._strays(account, entry, frame)
