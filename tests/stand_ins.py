@@ -85,9 +85,19 @@ def initialize(model: Any, optimizer: Any, config: Mapping[str, Any]) -> tuple[E
     return Engine(model, optimizer, config["gradient_accumulation_steps"]), optimizer, None, None
 
 
+class Trainer:
+    """The base of the Trainer's own subclasses. The examples define what it would call, and train nothing."""
+
+
 def modules() -> dict[str, ModuleType | SimpleNamespace]:
     """What to put into `sys.modules` while an example runs."""
+    from torch import nn
+
+    lightning = SimpleNamespace(LightningModule=nn.Module)
     return {
+        "lightning": lightning,
+        "pytorch_lightning": lightning,
+        "transformers": SimpleNamespace(Trainer=Trainer),
         "accelerate": SimpleNamespace(Accelerator=Accelerator),
         "deepspeed": SimpleNamespace(initialize=initialize),
     }

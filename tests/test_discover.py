@@ -164,8 +164,11 @@ def test_a_linked_directory_outside_is_followed(files, write, place: Path, tmp_p
 
 def test_a_tree_may_be_deeper_than_the_stack(files, place: Path) -> None:
     deep = "/".join("d" * 1100)
-    (place / deep).mkdir(parents=True)
-    file = place / deep / "a.py"
+    folder = place
+    for name in deep.split("/"):  # `parents=True` would do it by recursion
+        folder /= name
+        folder.mkdir()
+    file = folder / "a.py"
     file.touch()
     (place / "b.py").touch()
     try:

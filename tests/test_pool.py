@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -87,8 +88,16 @@ def test_interrupting_ends_everything_at_once_without_a_traceback(tree: Path) ->
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does
     _, errors = run.communicate(timeout=60)
     assert (run.returncode, errors.strip()) == (130, "")
-    with pytest.raises(ProcessLookupError):
-        os.killpg(run.pid, 0)
+    assert any(is_gone(run.pid) or time.sleep(0.1) for _ in range(300))  # whoever reaps them may be busy
+
+
+def is_gone(group: int) -> bool:
+    """Whether no process of a group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def test_one_small_file_starts_no_process(place: Path, write: Write) -> None:

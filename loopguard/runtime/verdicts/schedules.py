@@ -10,11 +10,12 @@ from types import FrameType
 from torch.optim.lr_scheduler import LRScheduler
 
 from loopguard.case import Case
-from loopguard.events import Moment
+from loopguard.events import Event, Kind, Moment
+from loopguard.lifecycles import source
 from loopguard.lifecycles.schedule import Mistake
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.names import name_of
-from loopguard.runtime.program import Loop, Program
+from loopguard.runtime.program import Loop, Program, span_of
 from loopguard.runtime.sites import Site
 from loopguard.runtime.verdicts.telling import innermost
 
@@ -65,12 +66,24 @@ def never(kind: str, built: Entry, steps: Sequence[Entry], visited: set[tuple[st
     if match is None:
         return None
     name = match["name"]
+    uncalled = next(_uncalled(program, name), None)
+    if uncalled is not None:
+        return uncalled
     at = built.site.event(name)
     trail = (
         Moment(at, "the schedule is built", built.iteration),
         Moment(steps[0].site.event(name), "its optimizer steps", steps[0].iteration),
     )
     return Case(Mistake.NEVER_STEPPED, name, at, trail, (), {"class": kind})
+
+
+def _uncalled(program: Program, name: str) -> Iterator[Case]:
+    """The cases of `schedule.step` without its `()`."""
+    for node in ast.walk(program.tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Attribute):
+            text, place = program.node_text(node.value), program.place(span_of(node.value))
+            if text == f"{name}.step":
+                yield Case(source.Mistake.UNCALLED, name, Event(Kind.UNKNOWN, name, place, text))
 
 
 def _steps(program: Program) -> Iterator[int]:
