@@ -11,15 +11,17 @@ from loopguard.case import Case
 from loopguard.events import Event, Kind
 from loopguard.lifecycles import construction, loss
 from loopguard.lifecycles import source as text_mistakes
+from loopguard.static.bare.tree import quick_tree
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.driven import driving_of
 from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
 from loopguard.static.lowering.roots import is_root, is_worth_it
-from loopguard.static.outline import outline
+from loopguard.static.outline import Outline, outline
+from loopguard.static.parsed import ParsedTree
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names
-from loopguard.static.syntax import TextError, Tree
+from loopguard.static.syntax import TextError
 from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
@@ -50,13 +52,22 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
         names = Names(source.path, project, short.bindings) if short is not None else None
         if names is None or (is_pytorch(names) and is_worth_it(source.text, names)):
-            yield from _analyse(File(source, project, Tree(source.text, short)))
+            yield from _read(source, project, short)
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:
         yield _refusal(source, 1, 1, "nested too deeply")
     finally:
         sys.setrecursionlimit(limit)
+
+
+def _read(source: Source, project: Project, short: Outline | None) -> Iterator[Case]:
+    """The mistakes in a text: where the quick look at bare nodes finds any, those that libcst's own tree shows."""
+    if short is not None:
+        suspected = list(_analyse(File(source, project, quick_tree(source.text, short))))
+        if not suspected:
+            return
+    yield from _analyse(File(source, project, ParsedTree(source.text, short)))
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:

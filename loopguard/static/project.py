@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from loopguard.footprint import Footprint
 from loopguard.knowledge import Knowledge
+from loopguard.static.bare.tree import quick_tree
 from loopguard.static.outline import outline
 from loopguard.static.scope import Defined, File, Names
-from loopguard.static.syntax import TextError, Tree
+from loopguard.static.syntax import TextError
 from loopguard.static.values import FileValue, Inert, Value
 
 if TYPE_CHECKING:
@@ -205,7 +206,7 @@ class Project:
         source = self._source(path)
         self.size += len(source.text) if source is not None else 0
         try:
-            return FileValue(File(source, self, Tree(source.text))) if source is not None else None
+            return FileValue(File(source, self, quick_tree(source.text))) if source is not None else None
         except TextError:
             return None
 
