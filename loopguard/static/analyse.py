@@ -62,12 +62,20 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
 
 
 def _read(source: Source, project: Project, short: Outline | None) -> Iterator[Case]:
-    """The mistakes in a text: where the quick look at bare nodes finds any, those that libcst's own tree shows."""
+    """The mistakes in a text: where a look at bare nodes finds any, those that libcst's own tree shows."""
+    suspected: list[Case] = []
     if short is not None:
-        suspected = list(_analyse(File(source, project, quick_tree(source.text, short))))
+        suspected += _analyse(File(source, project, quick_tree(source.text, short)))
         if not suspected:
             return
-    yield from _analyse(File(source, project, ParsedTree(source.text, short)))
+    try:
+        tree = ParsedTree(source.text, short)
+    except TextError:
+        if short is None:
+            raise
+        yield from suspected  # Python reads it, and libcst does not
+    else:
+        yield from _analyse(File(source, project, tree))
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:

@@ -99,7 +99,7 @@ class _Statements(Expressions):
     def _import_from(self, node: ast.ImportFrom) -> Any:
         every = node.names[0].name == "*"
         names = cst.ImportStar() if every else self._aliases(node.names)
-        module = _dotted(node.module) if node.module else None
+        module = _dotted(node.module, self.place(node)) if node.module else None
         return kinds.SimpleStatementLine(
             (kinds.ImportFrom(module, names, (kinds.DOT,) * node.level, self.place(node)),)
         )
@@ -108,7 +108,8 @@ class _Statements(Expressions):
         return tuple(
             [
                 kinds.ImportAlias(
-                    _dotted(node.name), kinds.AsName(kinds.Name(node.asname, ())) if node.asname else None
+                    _dotted(node.name, self.place(node)),
+                    kinds.AsName(kinds.Name(node.asname, ())) if node.asname else None,
                 )
                 for node in nodes
             ]
@@ -209,11 +210,12 @@ class _Statements(Expressions):
         )
 
 
-def _dotted(name: str) -> Any:
+def _dotted(name: str, place: Any) -> Any:
+    """The name of a module, of which nobody needs to know the place more exactly."""
     first, *rest = name.split(".")
     made: Any = kinds.Name(first, ())
     for part in rest:
-        made = kinds.Attribute(made, kinds.Name(part, ()), ())
+        made = kinds.Attribute(made, kinds.Name(part, ()), place)
     return made
 
 

@@ -51,7 +51,7 @@ class BareTree(Tree):
             try:
                 made = bare_module(ast.parse(short.body(number)), self.lines, skipped, lambda function: None)
             except NoBareTreeError:
-                made = bare_module(ast.parse(UNREADABLE), self.lines, skipped, lambda function: None)
+                made = bare_module(ast.parse(UNREADABLE), UNREADABLE.split("\n"), 0, lambda function: None)
         function = made.body[0]
         assert isinstance(function, cst.FunctionDef)
         statements: Sequence[cst.BaseStatement] = function.body.body  # type: ignore[assignment]
