@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import libcst as cst
 
+from loopguard.events import Kind
 from loopguard.static.lowering.context import Context
 from loopguard.static.paths.graph import Frontier
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Gradient
+
+_MOST_LINKS = 100
 
 
 def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
@@ -15,6 +18,11 @@ def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
     if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
         true_side, false_side = branch(ctx, test.expression)
         return false_side, true_side
+    if _links(test) > _MOST_LINKS:
+        ctx.emit(Kind.UNKNOWN, test)  # a branch for each would be all that the graph can hold
+        when = ctx.assume(test, True)
+        other = ctx.graph.split(when)
+        return ctx.graph.frontier, other
     if isinstance(test, cst.BooleanOperation):
         left_true, left_false = branch(ctx, test.left)
         if isinstance(test.operator, cst.And):
@@ -33,6 +41,15 @@ def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
     when = ctx.assume(test, True)
     other = ctx.graph.split(when)
     return ctx.graph.frontier, other
+
+
+def _links(test: cst.BaseExpression) -> int:
+    """How many `and` or `or` a chain of them has."""
+    count = 0
+    while isinstance(test, cst.BooleanOperation):
+        test = test.left
+        count += 1
+    return count
 
 
 def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | None:
