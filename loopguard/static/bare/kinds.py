@@ -14,11 +14,18 @@ Range = tuple[int, int, int, int]
 _Node = TypeVar("_Node", bound=cst.CSTNode)
 
 
+_ROOM: dict[type[cst.CSTNode], str] = {}
+"""Which field of a node holds its place, if it is a bare one."""
+
+
 def _kind(kind: type[_Node], *names: str) -> Callable[..., _Node]:
     """What makes nodes of a kind from the values of these fields, in this order. The other fields have none.
 
+    What is given last is the place of a node, if one of these fields has room for it.
     libcst's own constructors would give each node whitespace, and check it: that takes five times as long.
     """
+    if names and names[-1] in ("lpar", "semicolon", "leading_lines", "whitespace_before"):
+        _ROOM[kind] = names[-1]
     setters = {f"set_{name}": getattr(kind, name).__set__ for name in names}
     rows = [f"def make({', '.join(names)}):", " node = new(kind)", *(f" set_{name}(node, {name})" for name in names)]
     known: dict[str, Any] = {"new": object.__new__, "kind": kind, **setters}
@@ -158,14 +165,6 @@ AUGMENTED: dict[type[ast.AST], cst.CSTNode] = {
     for kind, made in OPERATORS.items()
     if hasattr(cst, f"{type(made).__name__}Assign")
 }
-_ROOM: dict[type[cst.CSTNode], str] = {
-    kind: room
-    for name in dir(cst)
-    if isinstance(kind := getattr(cst, name), type) and issubclass(kind, cst.CSTNode)
-    for room in ("whitespace_before", "lpar", "semicolon", "leading_lines")
-    if room in getattr(kind, "__dataclass_fields__", ()) and (room != "whitespace_before" or kind is cst.CompFor)
-}
-"""Which field of a node holds its place, if it is a bare one."""
 
 
 def place_of(node: cst.CSTNode) -> tuple[Sequence[str], Range] | None:
