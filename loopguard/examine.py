@@ -88,8 +88,8 @@ class Visit(NamedTuple):
     outcome: Outcome
 
 
-_MUCH = 2_000_000
-"""How many characters are parsed, about, until all trees are forgotten. What holds them is circles: see `_project`."""
+_MUCH = 4_000_000
+"""How many characters are parsed, about, until all that is known of the files of the project is forgotten."""
 
 NOTHING = Outcome()
 """The outcome of a file without events and without comments."""
@@ -166,12 +166,15 @@ class Examiner:
     def _project(self, terms: Terms, size: int) -> Project:
         """The project as files see it that share what is known of an in-house framework, to examine `size` characters.
 
-        Parsing makes many objects and little garbage: this is when a collection is worth its time.
+        Parsing makes many objects and little garbage, as trees are let go of by hand. What circles are left, one
+        collection now and then finds.
         """
         from loopguard import static
 
         self._examined += size
         if self._examined + sum(project.size for project in self._projects.values()) > _MUCH:
+            for project in self._projects.values():
+                project.close()
             self._projects.clear()
             self._examined = size
             static.forget()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from loopguard.arbitration import arbitrate
@@ -50,7 +51,8 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
         names = Names(source.path, project, short.bindings) if short is not None else None
         if names is None or (is_pytorch(names) and is_worth_it(source.text, names)):
-            yield from _analyse(File(source, project, Tree(source.text, short)))
+            with closing(File(source, project, Tree(source.text, short))) as file:
+                yield from _analyse(file)
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:

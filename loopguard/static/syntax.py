@@ -191,6 +191,7 @@ class Tree:
         self.lines = text.split("\n")
         self._ranges: dict[cst.CSTNode, Range] = {}
         self._uncounted: list[tuple[cst.Module, Callable[[int], int]]] = []
+        self._bodies: list[_Body] = []
         short = short or outline(text)
         try:
             self.module = self._outlined(short) if short is not None else self._parse(text)
@@ -208,6 +209,7 @@ class Tree:
                 self._ranges[function] = (*start, end + 1, 1)
             if number is not None:
                 body = _Body(function.body, partial(self._open, short, number), short.concrete[at])
+                self._bodies.append(body)
                 object.__setattr__(function, "body", body)  # nobody has seen this node yet
         return module
 
@@ -229,6 +231,15 @@ class Tree:
             module = cst.parse_module(text)
         self._uncounted.append((module, row))
         return module
+
+    def close(self) -> None:
+        """Let go of the nodes, also of the statements of functions to which somebody holds on."""
+        for body in self._bodies:
+            body.__dict__.pop("body", None)
+        self._bodies.clear()
+        self._ranges.clear()
+        self._uncounted.clear()
+        del self.module
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands. Only the kinds of node that events, loops and definitions are made of."""
