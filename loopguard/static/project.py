@@ -115,11 +115,10 @@ class Project:
         missing: list[str] = []
         for base in bases:
             stem = os.path.join(base, *parts)  # noqa: PTH118
-            for path in (f"{stem}.py" if parts else None, os.path.join(stem, "__init__.py")):  # noqa: PTH118
-                if path is not None:
-                    if os.path.isfile(path):  # noqa: PTH113
-                        return Path(path).resolve(), missing
-                    missing.append(path)
+            for path in ([f"{stem}.py"] if parts else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
+                if self.footprint.folders.hold(path):
+                    return Path(path).resolve(), missing
+                missing.append(path)
         return None, missing
 
     def _read(self, path: Path) -> bytes | None:
