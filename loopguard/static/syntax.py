@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import cache, cached_property, partial
+from functools import cache, cached_property, lru_cache, partial
 from typing import Any
 
 import libcst as cst
@@ -21,6 +21,8 @@ from libcst._nodes.internal import CodegenState
 
 from loopguard.static.caches import remembered
 from loopguard.static.outline import Outline, outline
+from loopguard.static.rows import Rows
+from loopguard.words import Words
 
 Range = tuple[int, int, int, int]
 """First row, first column, last row, end column; rows and columns from 1, the end exclusive."""
@@ -260,10 +262,31 @@ class Tree:
         last = self.lines[end_row - 1][: end_column - 1] if end_row <= len(self.lines) else ""
         return "\n".join([self.lines[row - 1][column - 1 :], *middle, last])
 
+    def mentions(self, node: cst.CSTNode, words: Words[str]) -> bool:
+        """Whether one of some words is in the source text of a node that has a range."""
+        row, column, end_row, end_column = self.range(node)
+        return self._rows.hold_between(words, (row, column), (end_row, end_column))
+
     def code(self, node: cst.CSTNode) -> str:
         """The rows of a node that has a range, without comments and long strings."""
+        first, last = self._span(node)
+        return "\n".join(self._code[first - 1 : last])
+
+    def codes(self, node: cst.CSTNode, words: Words[str]) -> bool:
+        """Whether one of some words is on the rows of a node that has a range, in no comment and no long string."""
+        return self._code_rows.hold(words, *self._span(node))
+
+    def _span(self, node: cst.CSTNode) -> tuple[int, int]:
         row, _, end_row, end_column = self.range(node)
-        return "\n".join(self._code[row - 1 : end_row if end_column > 1 else end_row - 1])
+        return row, end_row if end_column > 1 else end_row - 1
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.lines)
+
+    @cached_property
+    def _code_rows(self) -> Rows:
+        return Rows(self._code)
 
     @cached_property
     def _code(self) -> list[str]:
@@ -292,6 +315,7 @@ def _blank(found: re.Match[str]) -> str:
     return text  # `getattr(optimizer, "step")`
 
 
+@lru_cache(maxsize=1)
 def code_of(text: str) -> str:
     """A text without comments and long strings, in as many rows."""
     return _PROSE.sub(_blank, text)
