@@ -91,6 +91,10 @@ class Visit(NamedTuple):
 _MUCH = 4_000_000
 """How many characters are parsed, about, until all that is known of the files of the project is forgotten."""
 
+PATIENCE = (1_000_000, 20, 100)
+"""Thresholds for Python's collector of garbage. Syntax trees are many objects and little garbage: the default would
+cost a sixth of the time. Who is done with trees lets go of them."""
+
 NOTHING = Outcome()
 """The outcome of a file without events and without comments."""
 
