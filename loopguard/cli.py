@@ -19,6 +19,7 @@ import click
 
 from loopguard import __version__
 from loopguard.errors import LoopguardError, suggestion
+from loopguard.examine import PATIENCE
 
 REPORT_IT = "please report this as a bug of loopguard, with the file if you can"
 
@@ -95,17 +96,16 @@ def main() -> Callable[[], None]:
 def _at_home() -> Iterator[None]:
     """Have the process as it is best for us, and then again as it was."""
     threshold = gc.get_threshold()
-    # Syntax trees are many objects and little garbage: the default threshold costs a sixth of the time. Who is
-    # done with trees collects them.
-    gc.set_threshold(500_000, 20, 100)
+    gc.set_threshold(*PATIENCE)
     with ExitStack() as stack:
-        stack.callback(gc.set_threshold, *threshold)
         for stream in (sys.stdout, sys.stderr):
             # Source lines and file names may hold what the terminal's encoding does not.
             if isinstance(stream, TextIOWrapper):
                 stack.callback(stream.reconfigure, errors=stream.errors)
                 stream.reconfigure(errors="backslashreplace")
         yield
+    # A program follows. Who leaves by an exception is at the end, and nothing need be collected there.
+    gc.set_threshold(*threshold)
 
 
 def _one_line(error: click.ClickException) -> str:

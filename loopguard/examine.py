@@ -7,7 +7,6 @@ to another process, and all that comes out can come back from there, or from the
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from loopguard.errors import LoopguardError, SourceError
 from loopguard.paths import shown
 from loopguard.stamps import Seen, digest, stamp
+from loopguard.words import Words
 
 if TYPE_CHECKING:
     from loopguard.case import Case
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 # Every mistake that the engine knows involves a call of one of these, or an optimizer: a file without such a
 # word is clean, and neither libcst nor the rules need to be loaded for it. Matched on the raw bytes.
-EVENT = re.compile(rb"zero_grad|backward|\.step\b|[Oo]ptim")
+EVENT = Words(rb"zero_grad|backward|\.step\b|[Oo]ptim", b"optim", b"backward", b".step", b"Optim", b"zero_grad")
 
 # Bytes without this hold no comment that the rules would have to be asked about, unless something is found there.
-DIRECTIVE = re.compile(rb"loopguard:\s*ignore|noqa.*\bLG[0-9]", re.IGNORECASE)
+DIRECTIVE = Words(rb"loopguard:\s*ignore|noqa.*\bLG[0-9]", b"loopguard", b"noqa", ignoring_case=True)
 
 # Bytes without this hold no comment at all that could hide a finding.
-MENTION = re.compile(rb"loopguard|noqa", re.IGNORECASE)
+MENTION = Words(rb"loopguard|noqa", b"loopguard", b"noqa", ignoring_case=True)
 
 
 class Crash(NamedTuple):
@@ -88,8 +88,12 @@ class Visit(NamedTuple):
     outcome: Outcome
 
 
-_MUCH = 2_000_000
-"""How many characters are parsed, about, until all trees are forgotten. What holds them is circles: see `_project`."""
+_MUCH = 4_000_000
+"""How many characters are parsed, about, until all that is known of the files of the project is forgotten."""
+
+PATIENCE = (1_000_000, 20, 100)
+"""Thresholds for Python's collector of garbage. Syntax trees are many objects and little garbage: the default would
+cost a sixth of the time. Who is done with trees lets go of them."""
 
 NOTHING = Outcome()
 """The outcome of a file without events and without comments."""
@@ -138,12 +142,13 @@ class Examiner:
 
     def examine(self, data: bytes, path: str, file: Path | None, terms: Terms) -> Outcome:
         """Examine text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
-        if _is_dull(data, self._knows(terms)):
+        candidate = _may_hold_events(data, self._knows(terms))
+        remarks = DIRECTIVE.search(data) is not None
+        if not candidate and not remarks:
             return NOTHING
-        mentions = bool(terms.rules) and MENTION.search(data) is not None
-        outcome = Outcome(remarks=DIRECTIVE.search(data) is not None or mentions)
+        outcome = Outcome(remarks=remarks or (bool(terms.rules) and MENTION.search(data) is not None))
         try:
-            self._examine(data, path, file, terms, outcome)
+            self._examine(data, path, file, terms, outcome, candidate)
         except (KeyboardInterrupt, SystemExit, LoopguardError):
             raise
         # A panic of libcst's native parser is no Exception. One bad file must not hide what the others hold.
@@ -166,12 +171,15 @@ class Examiner:
     def _project(self, terms: Terms, size: int) -> Project:
         """The project as files see it that share what is known of an in-house framework, to examine `size` characters.
 
-        Parsing makes many objects and little garbage: this is when a collection is worth its time.
+        Parsing makes many objects and little garbage, as trees are let go of by hand. What circles are left, one
+        collection now and then finds.
         """
         from loopguard import static
 
         self._examined += size
         if self._examined + sum(project.size for project in self._projects.values()) > _MUCH:
+            for project in self._projects.values():
+                project.close()
             self._projects.clear()
             self._examined = size
             static.forget()
@@ -182,10 +190,11 @@ class Examiner:
             self._footprint = made.footprint
         return self._projects[terms.calls]
 
-    def _examine(self, data: bytes, path: str, file: Path | None, terms: Terms, outcome: Outcome) -> None:
+    def _examine(
+        self, data: bytes, path: str, file: Path | None, terms: Terms, outcome: Outcome, candidate: bool
+    ) -> None:
         from loopguard.source import Source
 
-        candidate = _may_hold_events(data, self._knows(terms))
         try:
             source = Source.from_bytes(data, path, file)
         except SourceError as error:

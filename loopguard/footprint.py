@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from loopguard.folders import Folders
 from loopguard.stamps import Seen, digest, stamp
 
 
@@ -27,18 +28,19 @@ class Trace(NamedTuple):
 
 
 class Footprint:
-    """Who has asked for what, in all files that were followed so far."""
+    """Who has asked for what, in all files that were followed so far, in which `folders`."""
 
     def __init__(self) -> None:
+        self.folders = Folders()
         self._known: set[Seen] = set()
-        self._there: dict[str, bool] = {}
+        self._sources: dict[str, str] = {}
         self._places: dict[str, tuple[str, str]] = {}
         self._stamps: dict[str, str] = {}
         self._trace = Trace([], [], [], {})
 
     def asked(self, importer: str, target: Path | None, missing: Sequence[str]) -> None:
         """Take down that `importer` was looked into and leads to `target`, and what was missing on the way."""
-        source = os.path.abspath(importer)  # noqa: PTH100 -- links are not to be followed
+        source = self._absolute(importer)
         if target is not None:
             self._trace.targets.append((source, str(target)))
         for path in missing:
@@ -46,24 +48,24 @@ class Footprint:
             self._trace.stamps[folder] = self._stamps[folder]
             self._trace.missing.append((source, folder, name))
 
+    def _absolute(self, path: str) -> str:
+        if path not in self._sources:
+            self._sources[path] = os.path.abspath(path)  # noqa: PTH100 -- links are not to be followed
+        return self._sources[path]
+
     def _miss(self, path: str) -> tuple[str, str]:
         """The closest directory above a path that is there, and what is missing in it on the way to the path."""
         folder, name = os.path.split(path)
-        while not self._is_there(folder):
+        while not self.folders.is_there(folder):
             above, part = os.path.split(folder)
             if above == folder:
                 break
             folder, name = above, part
-        place = os.path.abspath(folder)  # noqa: PTH100
+        place = self._absolute(folder)
         if place not in self._stamps:
             self._stamps[place] = stamp(place)
         self._places[path] = place, name
         return self._places[path]
-
-    def _is_there(self, folder: str) -> bool:
-        if folder not in self._there:
-            self._there[folder] = os.path.isdir(folder or ".")  # noqa: PTH112 -- thousands of them
-        return self._there[folder]
 
     def read(self, path: Path) -> bytes:
         """The content of a file, nothing if it cannot be read."""

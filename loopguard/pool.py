@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from loopguard.errors import LoopguardError
-from loopguard.examine import Crash, Examiner, Outcome, Terms, Visit
+from loopguard.examine import PATIENCE, Crash, Examiner, Outcome, Terms, Visit
 from loopguard.footprint import Trace
 from loopguard.paths import shown
 from loopguard.stamps import Seen
@@ -137,7 +137,7 @@ def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[co
     for other in copied:
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    gc.set_threshold(500_000, 20, 100)
+    gc.set_threshold(*PATIENCE)
     examiner = Examiner([Path(root) for root in roots])
     try:
         while True:

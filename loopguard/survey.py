@@ -55,6 +55,8 @@ class Survey:
         """Visit files: at once those with nothing to analyse, and the others when it is known how much they are."""
         waiting: list[tuple[Path, Terms]] = []
         size = 0
+        if self._jobs == 1:
+            waiting, tasks = [*tasks], ()
         for at, (file, terms) in enumerate(tasks):
             visit = self._examiner.glance(file, terms)
             if visit is not None:
@@ -62,7 +64,7 @@ class Survey:
                 continue
             waiting.append((file, terms))
             size += _size(file)
-            if self._jobs > 1 and size > _WORTHWHILE and len(waiting) > 1:
+            if size > _WORTHWHILE and len(waiting) > 1:
                 from loopguard.pool import visit_all
 
                 for visits, trace in visit_all([*waiting, *tasks[at + 1 :]], self._roots, self._jobs):

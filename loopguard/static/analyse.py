@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from loopguard.arbitration import arbitrate
@@ -21,7 +22,7 @@ from loopguard.static.outline import Outline, outline
 from loopguard.static.parsed import ParsedTree
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names
-from loopguard.static.syntax import TextError
+from loopguard.static.syntax import TextError, Tree
 from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
@@ -65,7 +66,7 @@ def _read(source: Source, project: Project, short: Outline | None) -> Iterator[C
     """The mistakes in a text: where a look at bare nodes finds any, those that libcst's own tree shows."""
     suspected: list[Case] = []
     if short is not None:
-        suspected += _analyse(File(source, project, quick_tree(source.text, short)))
+        suspected += _seen_in(quick_tree(source.text, short), source, project)
         if not suspected:
             return
     try:
@@ -75,7 +76,12 @@ def _read(source: Source, project: Project, short: Outline | None) -> Iterator[C
             raise
         yield from suspected  # Python reads it, and libcst does not
     else:
-        yield from _analyse(File(source, project, tree))
+        yield from _seen_in(tree, source, project)
+
+
+def _seen_in(tree: Tree, source: Source, project: Project) -> Iterator[Case]:
+    with closing(File(source, project, tree)) as file:
+        yield from _analyse(file)
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:

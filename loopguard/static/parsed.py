@@ -159,6 +159,7 @@ class ParsedTree(Tree):
                 self._ranges[function] = (*start, end + 1, 1)
             if number is not None:
                 body = Body(partial(self._open, short, number), concrete=short.concrete[at], stub=function.body)
+                self.bodies.append(body)
                 object.__setattr__(function, "body", body)  # nobody has seen this node yet
         return module
 
@@ -180,6 +181,12 @@ class ParsedTree(Tree):
             module = cst.parse_module(text)
         self._uncounted.append((module, row))
         return module
+
+    def close(self) -> None:
+        """Let go of the nodes, also of the statements of functions to which somebody holds on."""
+        super().close()
+        self._ranges.clear()
+        self._uncounted.clear()
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands, without parentheses around it."""

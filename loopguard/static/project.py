@@ -54,6 +54,15 @@ class Project:
         self._names: dict[Path, Names | None] = {}
         self._targets: dict[Path, list[Path]] = {}
         self._training: dict[tuple[Path, int], bool] = {}
+        self._opened: list[Names] = []
+
+    def close(self) -> None:
+        """Let go of all files. No project, and no file that it has found, is of use afterwards."""
+        for file in self._opened:
+            file.close()
+        self._opened.clear()
+        self._files.clear()
+        self._names.clear()
 
     def find(self, module: str, level: int, importer: str) -> Value | None:
         """The project's module called `module`, seen from the file `importer`; None if it is not the project's.
@@ -107,11 +116,10 @@ class Project:
         missing: list[str] = []
         for base in bases:
             stem = os.path.join(base, *parts)  # noqa: PTH118
-            for path in (f"{stem}.py" if parts else None, os.path.join(stem, "__init__.py")):  # noqa: PTH118
-                if path is not None:
-                    if os.path.isfile(path):  # noqa: PTH113
-                        return Path(path).resolve(), missing
-                    missing.append(path)
+            for path in ([f"{stem}.py"] if parts else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
+                if self.footprint.folders.hold(path):
+                    return Path(path).resolve(), missing
+                missing.append(path)
         return None, missing
 
     def _read(self, path: Path) -> bytes | None:
@@ -158,7 +166,8 @@ class Project:
             source = self._source(path)
             short = outline(source.text) if source is not None else None
             if source is not None and short is not None:
-                self._names[path] = Names(source.path, self, short.bindings)
+                names = self._names[path] = Names(source.path, self, short.bindings)
+                self._opened.append(names)
         return self._names[path]
 
     def _beside(self, path: Path, name: str) -> Path | None:
@@ -206,9 +215,13 @@ class Project:
         source = self._source(path)
         self.size += len(source.text) if source is not None else 0
         try:
-            return FileValue(File(source, self, quick_tree(source.text))) if source is not None else None
+            file = File(source, self, quick_tree(source.text)) if source is not None else None
         except TextError:
             return None
+        if file is None:
+            return None
+        self._opened.append(file)
+        return FileValue(file)
 
     def _source(self, path: Path) -> Source | None:
         from loopguard.paths import shown

@@ -42,6 +42,7 @@ class Env:
         self.parent = parent
         self.variables: dict[str, Value] = {}
         self.bound_in: dict[str, tuple[int, ...]] = {}
+        file.scopes.append(self)
 
     def lookup(self, name: str) -> Value | None:
         """What `name` stands for, here or in a scope around; None if nothing is known of it."""
@@ -86,17 +87,29 @@ class Defined(Value):
 
 
 class Names:
-    """The names that the top level of a file binds, and what its imports lead to."""
+    """The names that the top level of a file binds, and what its imports lead to.
+
+    `scopes` are all that were made in the file. They and what their names stand for refer to each other: who is done
+    with a file closes it, so that no collection of garbage has to find that out.
+    """
 
     def __init__(self, path: str, project: Project, bindings: Iterable[Binding] = ()) -> None:
         self.path = path
         self.project = project
+        self.scopes: list[Env] = []
         self.env = Env(self)
         self.star_imports: list[Import] = []
         self.imported_packages: set[str] = set()
         self._resolving: list[Import] = []
         for binding in bindings:
             self.bind(binding, self.env)
+
+    def close(self) -> None:
+        """Let go of what the names stand for."""
+        for scope in self.scopes:
+            scope.variables.clear()
+        self.scopes.clear()
+        del self.env
 
     def bind(self, item: Binding, env: Env) -> None:
         """Bind what a definition or an import binds."""
@@ -171,6 +184,11 @@ class File(Names):
         self.tree = tree
         for statement in _definitions(tree.module.body):
             self.declare(statement, self.env)
+
+    def close(self) -> None:
+        """Let go of what the names stand for, and of the tree."""
+        super().close()
+        self.tree.close()
 
     def declare(self, statement: cst.CSTNode, env: Env) -> None:
         """Bind what a definition or an import statement defines."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
 from loopguard.static.bare import Range, place_of
 from loopguard.static.caches import remembered
+from loopguard.static.rows import Rows
+from loopguard.words import Words
 
 
 class TextError(Exception):
@@ -53,12 +55,24 @@ UNREADABLE = "def _():\n    exec()\n"
 
 
 class Tree(ABC):
-    """The tree of a file: its module, the ranges of the nodes that events and loops can stand on, and their texts."""
+    """The tree of a file: its module, the ranges of the nodes that events and loops can stand on, and their texts.
+
+    `bodies` are those of functions that are made on demand. They and their tree refer to each other: who is done with a
+    tree closes it.
+    """
 
     module: cst.Module
 
     def __init__(self, text: str) -> None:
         self.lines = text.split("\n")
+        self.bodies: list[Body] = []
+
+    def close(self) -> None:
+        """Let go of the nodes, also of the statements of functions to which somebody holds on."""
+        for body in self.bodies:
+            body.__dict__.pop("body", None)
+        self.bodies.clear()
+        del self.module
 
     @abstractmethod
     def range(self, node: cst.CSTNode) -> Range:
@@ -71,10 +85,31 @@ class Tree(ABC):
         """The source text of a node that has a range."""
         return between(self.lines, self.range(node))
 
+    def mentions(self, node: cst.CSTNode, words: Words[str]) -> bool:
+        """Whether one of some words is in the source text of a node that has a range."""
+        row, column, end_row, end_column = self.range(node)
+        return self._rows.hold_between(words, (row, column), (end_row, end_column))
+
     def code(self, node: cst.CSTNode) -> str:
         """The rows of a node that has a range, without comments and long strings."""
+        first, last = self._span(node)
+        return "\n".join(self._code[first - 1 : last])
+
+    def codes(self, node: cst.CSTNode, words: Words[str]) -> bool:
+        """Whether one of some words is on the rows of a node that has a range, in no comment and no long string."""
+        return self._code_rows.hold(words, *self._span(node))
+
+    def _span(self, node: cst.CSTNode) -> tuple[int, int]:
         row, _, end_row, end_column = self.range(node)
-        return "\n".join(self._code[row - 1 : end_row if end_column > 1 else end_row - 1])
+        return row, end_row if end_column > 1 else end_row - 1
+
+    @cached_property
+    def _rows(self) -> Rows:
+        return Rows(self.lines)
+
+    @cached_property
+    def _code_rows(self) -> Rows:
+        return Rows(self._code)
 
     @cached_property
     def _code(self) -> list[str]:
@@ -112,6 +147,7 @@ def _blank(found: re.Match[str]) -> str:
     return text  # `getattr(optimizer, "step")`
 
 
+@lru_cache(maxsize=1)
 def code_of(text: str) -> str:
     """A text without comments and long strings, in as many rows."""
     return _PROSE.sub(_blank, text)

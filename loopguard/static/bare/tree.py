@@ -38,7 +38,10 @@ class BareTree(Tree):
 
         def body(function: ast.AST) -> Body | None:
             at = short.left_out.get(function)
-            return Body(partial(self._open, short, at), concrete=short.concrete[at]) if at is not None else None
+            if at is None:
+                return None
+            self.bodies.append(Body(partial(self._open, short, at), concrete=short.concrete[at]))
+            return self.bodies[-1]
 
         self.module = bare_module(short.module, self.lines, 0, body)
 

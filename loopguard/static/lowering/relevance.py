@@ -10,13 +10,16 @@ import libcst as cst
 from loopguard.static.scope import File, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Class, FileValue, Function
+from loopguard.words import Words
 
-_EVENTS = re.compile(
+_EVENTS = Words(
     r"backward|zero_grad|\bstep\b|\.grad\b|optim|parameters\(|requires_grad|scaler|accumulat|\bclip_grad|\.eval\(|\.train\(|"
     r"set_epoch|DistributedSampler|no_grad|inference_mode|assign=True",
-    re.IGNORECASE,
+    *("backward", "_grad", ".grad", "step", "optim", "parameters(", "scaler", "accumulat", ".eval(", ".train("),
+    *("set_epoch", "distributedsampler", "inference_mode", "assign=true"),
+    ignoring_case=True,
 )
-STRICT = re.compile(r"backward|zero_grad|\.step\b|loss_scaler")
+STRICT = Words(r"backward|zero_grad|\.step\b|loss_scaler", "backward", "zero_grad", ".step", "loss_scaler")
 _GLOBAL = re.compile(r"^\s*global\s+(.+)$", re.MULTILINE)
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
@@ -29,22 +32,30 @@ def is_relevant(file: File, node: cst.CSTNode) -> bool:
     """Whether lowering the definition `node` of `file` can show an event, an optimizer, or parameters."""
     known = _relevant.setdefault(file, {})
     if node not in known:
-        text = file.tree.source(node)
         decorators = node.decorators if isinstance(node, cst.FunctionDef) else ()
         around = "".join(text_of(item.decorator) for item in decorators)
-        words = {*_words_of(file, node), *_WORD.findall(around)}
-        known[node] = names_event(file, text + around, _EVENTS) or not _relevant_names(file).isdisjoint(words)
+        known[node] = (
+            _names_event(file, node)
+            or _EVENTS.search(around) is not None
+            or file.project.knowledge.mentioned_in(around)
+            or not _relevant_names(file).isdisjoint({*_words_of(file, node), *_WORD.findall(around)})
+        )
     return known[node]
 
 
 def holds_events(file: File, node: cst.CSTNode) -> bool:
     """Whether the text of a definition names a clear, a backward pass or a step."""
-    return names_event(file, file.tree.source(node), STRICT)
+    return file.tree.mentions(node, STRICT) or mentions_known(file, node)
 
 
-def names_event(file: File, text: str, events: re.Pattern[str]) -> bool:
-    """Whether a text has one of the words of events, or one that the user says is as good."""
-    return events.search(text) is not None or file.project.knowledge.mentioned_in(text)
+def mentions_known(file: File, node: cst.CSTNode) -> bool:
+    """Whether the text of a definition names what the user says is an event."""
+    knowledge = file.project.knowledge
+    return bool(knowledge) and knowledge.mentioned_in(file.tree.source(node))
+
+
+def _names_event(file: File, node: cst.CSTNode) -> bool:
+    return file.tree.mentions(node, _EVENTS) or mentions_known(file, node)
 
 
 def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
@@ -90,8 +101,7 @@ def _collect(file: File, name: str, value: Function | Class, words: dict[str, se
     if isinstance(value, Class):
         definitions += [(method, node) for method, node in value.methods.items() if not method.startswith("__")]
     for called, node in definitions:
-        text = file.tree.source(node)
-        if names_event(file, text, _EVENTS):
+        if _names_event(file, node):
             names.add(called)
-        words.setdefault(called, set()).update(_words_of(file, node))
-        words[called].discard(called)
+        else:
+            words.setdefault(called, set()).update(_words_of(file, node) - {called})

@@ -11,15 +11,16 @@ from weakref import WeakKeyDictionary
 
 import libcst as cst
 
-from loopguard.static.lowering.relevance import STRICT, names_event
+from loopguard.static.lowering.relevance import STRICT
 from loopguard.static.scope import File, Import, Names
 from loopguard.static.syntax import code_of
 from loopguard.static.values import Class, FileValue, Function, Value
+from loopguard.words import Words
 
-_LOOP = re.compile(r"\b(?:for|while)\b")
+_LOOP = Words(r"\b(?:for|while)\b", "for", "while")
 _WORD = re.compile(r"\.?\b[A-Za-z_]\w*")
 
-_MATTERS = re.compile(r"\.eval\(|\b(?:training_step|compute_loss)\b")
+_MATTERS = Words(r"\.eval\(|\b(?:training_step|compute_loss)\b", ".eval(", "training_step", "compute_loss")
 """What may be the matter in a file of which nothing trains: validation, and what a framework differentiates."""
 
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
@@ -28,8 +29,10 @@ _words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary
 
 def is_worth_it(text: str, names: Names) -> bool:
     """Whether anything can come of a file, before most of it is parsed: its code may train, or what it imports."""
-    code = code_of(text)
-    if STRICT.search(code) or _MATTERS.search(code) or names.project.knowledge.mentioned_in(code):
+    if any(words.search(text) and words.search(code_of(text)) for words in (STRICT, _MATTERS)):
+        return True
+    knowledge = names.project.knowledge
+    if bool(knowledge) and knowledge.mentioned_in(code_of(text)):
         return True
     return any(map(names.leads_to_training, names.star_imports)) or any(
         _is_foreign_training(names, value) for value in list(names.env.variables.values())
@@ -45,10 +48,15 @@ def _is_foreign_training(names: Names, value: Value) -> bool:
 
 def is_root(file: File, node: cst.CSTNode) -> bool:
     """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
-    text = file.tree.code(node)
-    if names_event(file, text, STRICT):
+    if _trains(file, node):
         return True
-    return _LOOP.search(text) is not None and not _calling_names(file).isdisjoint(_words_of(file, node))
+    return file.tree.codes(node, _LOOP) and not _calling_names(file).isdisjoint(_words_of(file, node))
+
+
+def _trains(file: File, node: cst.CSTNode) -> bool:
+    """Whether the code of a definition names an event, or what the user says is one."""
+    knowledge = file.project.knowledge
+    return file.tree.codes(node, STRICT) or (bool(knowledge) and knowledge.mentioned_in(file.tree.code(node)))
 
 
 def _words_of(file: File, node: cst.CSTNode) -> set[str]:
@@ -70,9 +78,10 @@ def _calling_names(file: File) -> set[str]:
     for name, value in list(file.env.variables.items()):
         if isinstance(value, Function | Class) and value.file is file:
             for called, node in _called_as(name, value):
-                if names_event(file, file.tree.code(node), STRICT):
+                if _trains(file, node):
                     names.add(called)
-                words.setdefault(called, set()).update(_words_of(file, node) - {called})
+                else:
+                    words.setdefault(called, set()).update(_words_of(file, node) - {called})
         elif _is_foreign_training(file, value):
             names.add(name)
     grown = True
