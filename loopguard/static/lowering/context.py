@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -241,20 +240,43 @@ class Context:
         """The scope that an assignment to `name` binds in: this function's, unless it says `global` or `nonlocal`."""
         return self.frame.elsewhere.get(name, self.env)
 
-    @contextmanager
-    def within(self, env: Env, file: File) -> Iterator[None]:
+    def within(self, env: Env, file: File) -> _Within:
         """Evaluate in another scope."""
-        saved, self.frame = self.frame, Frame(env, file)
-        try:
-            yield
-        finally:
-            self.frame = saved
+        return _Within(self, Frame(env, file))
 
-    @contextmanager
-    def values_only(self) -> Iterator[None]:
+    def values_only(self) -> _Silence:
         """Evaluate for the values alone: no event is recorded."""
-        self.silent += 1
-        try:
-            yield
-        finally:
-            self.silent -= 1
+        return _Silence(self)
+
+
+# These two are entered so often that generators in their place would be noticed.
+
+
+class _Within:
+    """A stretch of lowering within a frame of its own."""
+
+    __slots__ = ("ctx", "frame")
+
+    def __init__(self, ctx: Context, frame: Frame) -> None:
+        self.ctx, self.frame = ctx, frame
+
+    def __enter__(self) -> None:
+        self.ctx.frame, self.frame = self.frame, self.ctx.frame
+
+    def __exit__(self, *_: object) -> None:
+        self.ctx.frame, self.frame = self.frame, self.ctx.frame
+
+
+class _Silence:
+    """A stretch of lowering that records nothing."""
+
+    __slots__ = ("ctx",)
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    def __enter__(self) -> None:
+        self.ctx.silent += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.ctx.silent -= 1

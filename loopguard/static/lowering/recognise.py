@@ -252,7 +252,7 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
         and first is not None
         and not (isinstance(first, Const) or _LOSS_NAME.search(owner.label))
     ):
-        named = _LOSS_NAME.search(arguments.texts[0] if arguments.texts else "loss")
+        named = _LOSS_NAME.search(text_of(arguments.first) if arguments.first is not None else "loss")
         runs = owner.role in (Role.ACCELERATOR, Role.ENGINE, Role.SCALER)
         if runs or (named and (owner.role is not Role.OPAQUE or not owner.captured)):
             loss = provenance(first)

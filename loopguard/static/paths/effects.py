@@ -34,6 +34,8 @@ class Subject:
 
 def subjects_of(graph: FlowGraph) -> list[Subject]:
     """The subjects that the graph has events about."""
+    if graph.kinds.isdisjoint((Kind.STEP, Kind.CLEAR)):
+        return []
     optimizers: dict[Thing, None] = {}
     for event in graph.events():
         if event.kind in (Kind.STEP, Kind.CLEAR):

@@ -6,6 +6,7 @@ is true (or false). The graph prints itself as Mermaid (https://mermaid.js.org/s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -125,10 +126,12 @@ Frontier = list[tuple[int, Assumption | None]]
 
 
 class FlowGraph:
-    """The graph of one analysis, grown node by node behind a frontier."""
+    """The graph of one analysis, grown node by node behind a frontier. `kinds` are those of its events."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = [Node("start")]
+        self.kinds: set[Kind] = set()
+        self._events: list[Happening] = []
         self.frontier: Frontier = [(0, None)]
         self.loops: list[Loop] = []
         self.window_sizes: set[str] = set()
@@ -143,6 +146,9 @@ class FlowGraph:
         """Append `node` behind the frontier and make it the new one. Returns its number."""
         number = len(self.nodes)
         self.nodes.append(node)
+        if node.event is not None:
+            self.kinds.add(node.event.kind)
+            self._events.append(node.event)
         for source, assumption in self.frontier:
             self.nodes[source].successors.append((number, assumption))
         self.frontier = [(number, None)]
@@ -162,9 +168,9 @@ class FlowGraph:
         for source, assumption in frontier:
             self.nodes[source].successors.append((target, assumption))
 
-    def events(self) -> list[Happening]:
+    def events(self) -> Sequence[Happening]:
         """Every event, in the order of lowering."""
-        return [node.event for node in self.nodes if node.event is not None]
+        return self._events
 
     def mermaid(self) -> str:
         """The graph as a Mermaid flowchart."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
@@ -135,7 +135,7 @@ def _numbers_itself(loop: Loop, gate: window.Gate) -> bool:
     return gate.start is not None and re.search(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ", loop.text) is not None
 
 
-def _clears(events: list[Happening], effects: Effects) -> list[Happening]:
+def _clears(events: Sequence[Happening], effects: Effects) -> list[Happening]:
     return [event for event in events if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE]
 
 
