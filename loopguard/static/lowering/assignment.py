@@ -28,6 +28,8 @@ from loopguard.static.values import (
     add,
 )
 
+_NAMES = frozenset({cst.Name, cst.Attribute, cst.Subscript})
+
 
 def assign(ctx: Context, node: cst.Assign) -> None:
     """Lower `target = value`."""
@@ -117,10 +119,13 @@ def _owner(ctx: Context, target: cst.Attribute) -> Params | None:
 
 def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpression, value: Value) -> Value:
     """`model, optimizer = wrap(model, optimizer)`: what goes by the same name before and after is the same object."""
-    if not isinstance(expression, cst.Call):
+    if type(expression) is not cst.Call or not isinstance(value, Thing):
         return value
-    given = {text_of(argument.value): argument.value for argument in expression.args}
-    if isinstance(target, cst.Tuple) and isinstance(value, Thing) and value.role in (Role.OPAQUE, Role.OPTIMIZER):
+    if value.role not in (Role.OPAQUE, Role.OPTIMIZER):
+        return value
+    # Nothing else is written as a target is.
+    given = {text_of(item.value): item.value for item in expression.args if type(item.value) in _NAMES}
+    if type(target) is cst.Tuple:
         names = [text_of(element.value) for element in target.elements]
         if any(name in given for name in names):
             optimizers = [name for name in names if OPTIMIZER_NAME.search(name)]
@@ -137,7 +142,7 @@ def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpre
             named = [bool(OPTIMIZER_NAME.search(name)) for name in names]
             if sum(named) == 1:
                 return Group([value if yes else Thing("") for yes in named])
-    if isinstance(value, Thing) and value.role is Role.OPAQUE and value.cls is None and text_of(target) in given:
+    if given and value.role is Role.OPAQUE and value.cls is None and text_of(target) in given:
         old = ctx.known(given[text_of(target)])
         if isinstance(old, Thing) and old.role in (Role.MODULE, Role.OPTIMIZER):
             return old

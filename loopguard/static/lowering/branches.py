@@ -41,7 +41,7 @@ def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | Non
         return bool(value.value)
     if isinstance(test, cst.Comparison) and len(test.comparisons) == 1:
         target = test.comparisons[0]
-        if text_of(test.left) == "__name__":
+        if isinstance(test.left, cst.Name) and test.left.value == "__name__":
             return isinstance(target.operator, cst.Equal)
         if isinstance(target.comparator, cst.Name) and target.comparator.value == "None":
             left = ctx.known(test.left)
@@ -50,6 +50,6 @@ def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | Non
                 return not none  # what is done to the gradients that there are is what counts
             if isinstance(left, Const) and left.fixed:
                 return (left.value is None) is none
-    if text_of(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+    if isinstance(test, cst.Name | cst.Attribute) and text_of(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
         return False
     return None

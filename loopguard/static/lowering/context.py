@@ -150,7 +150,6 @@ class Context:
         event = Happening(
             kind,
             self.site(node),
-            text_of(node),
             target,
             loss,
             tuple(self.loops),

@@ -20,6 +20,8 @@ from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
 
+_EXIT_NAMES = frozenset(name.rsplit(".", 1)[-1] for name in EXITS)
+
 
 def run(ctx: Context, block: Any) -> None:
     """Lower a block. After `if c: continue`, the rest of the block stands under `not c`."""
@@ -62,8 +64,14 @@ def _expression(ctx: Context, node: cst.Expr) -> None:
     if isinstance(node.value, cst.Attribute) and assignment.uncalled(ctx, node.value):
         return
     ctx.evaluate(ctx, node.value)
-    if isinstance(node.value, cst.Call) and text_of(node.value.func) in EXITS:
+    if isinstance(node.value, cst.Call) and _is_exit(node.value.func):
         _stop(ctx)
+
+
+def _is_exit(function: cst.BaseExpression) -> bool:
+    """Whether a function ends the program."""
+    name = function.attr if isinstance(function, cst.Attribute) else function
+    return isinstance(name, cst.Name) and name.value in _EXIT_NAMES and text_of(function) in EXITS
 
 
 def _stop(ctx: Context) -> None:

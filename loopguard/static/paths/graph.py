@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from loopguard.events import Kind
 from loopguard.lifecycles.window import Gate
+from loopguard.static.syntax import text_of
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -91,7 +92,6 @@ class Happening:
 
     kind: Kind
     site: Site
-    text: str
     target: Value | None = None
     loss: Tensor | None = None
     loops: tuple[Loop, ...] = ()
@@ -103,6 +103,11 @@ class Happening:
     depth: int = 0
     scaler: Thing | None = None
     grad_off: str = ""
+
+    @property
+    def text(self) -> str:
+        """The call or assignment as it is written."""
+        return text_of(self.site.node)
 
 
 @dataclass(slots=True, eq=False)
