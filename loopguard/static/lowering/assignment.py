@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import libcst as cst
 
 from loopguard.events import Kind
@@ -13,7 +16,7 @@ from loopguard.static.lowering import iteration, recognise, replacement
 from loopguard.static.lowering.constructors import NEW, attach
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, provenance
-from loopguard.static.syntax import children_of, descendants, text_of
+from loopguard.static.syntax import descendants, text_of
 from loopguard.static.values import (
     Const,
     Counter,
@@ -29,6 +32,7 @@ from loopguard.static.values import (
 )
 
 _NAMES = frozenset({cst.Name, cst.Attribute, cst.Subscript})
+_SETS = frozenset({cst.AssignTarget, cst.AnnAssign})
 
 
 def assign(ctx: Context, node: cst.Assign) -> None:
@@ -257,10 +261,11 @@ def counters_in(body: cst.BaseSuite) -> frozenset[str]:
     counted: set[str] = set()
     others: set[str] = set()
     for node in descendants(body):
-        if isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
-            one = isinstance(node.operator, cst.AddAssign) and text_of(node.value) == "1"
+        kind = type(node)
+        if kind is cst.AugAssign and type(node.target) is cst.Name:
+            one = type(node.operator) is cst.AddAssign and text_of(node.value) == "1"
             (counted if one else others).add(node.target.value)
-        elif isinstance(node, cst.AssignTarget | cst.AnnAssign) and isinstance(node.target, cst.Name):
+        elif kind in _SETS and type(node.target) is cst.Name:
             others.add(node.target.value)
     return frozenset(counted - others)
 
@@ -269,36 +274,32 @@ def counters_in(body: cst.BaseSuite) -> frozenset[str]:
 def names_bound_in(body: cst.BaseSuite) -> frozenset[str]:
     """The plain names that a block assigns to, at any depth within the same function."""
     names: set[str] = set()
-    todo: list[cst.CSTNode] = [body]
+    todo: list[cst.CSTNode | None] = [body]
     while todo:
         node = todo.pop()
-        if isinstance(node, cst.FunctionDef | cst.ClassDef | cst.Lambda):
-            continue
-        if isinstance(node, cst.Assign):
-            todo += [item.target for item in node.targets]
-        elif isinstance(node, cst.AugAssign | cst.AnnAssign | cst.For | cst.NamedExpr):
-            if isinstance(node.target, cst.Name):
-                names.add(node.target.value)
-            if isinstance(node, cst.For):
-                todo += [node.target, node.body, *([node.orelse.body] if node.orelse is not None else [])]
-        elif isinstance(node, cst.Name):
+        if type(node) is cst.Name:
             names.add(node.value)
-        elif isinstance(node, cst.Tuple | cst.List):
-            todo += [element.value for element in node.elements]
-        elif isinstance(node, cst.BaseSuite | cst.SimpleStatementLine | cst.Try | cst.While | cst.With):
-            todo += [
-                child
-                for child in children_of(node)
-                if isinstance(
-                    child,
-                    cst.BaseSuite
-                    | cst.BaseStatement
-                    | cst.BaseSmallStatement
-                    | cst.ExceptHandler
-                    | cst.Else
-                    | cst.Finally,
-                )
-            ]
-        elif isinstance(node, cst.If | cst.Else | cst.Finally | cst.ExceptHandler):
-            todo += [child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)]
+        elif type(node) in _BINDING:
+            todo += _BINDING[type(node)](node)
     return frozenset(names)
+
+
+_BINDING: dict[type, Callable[[Any], Iterable[cst.CSTNode | None]]] = {
+    cst.IndentedBlock: lambda node: node.body,
+    cst.SimpleStatementSuite: lambda node: node.body,
+    cst.SimpleStatementLine: lambda node: node.body,
+    cst.Assign: lambda node: [item.target for item in node.targets],
+    cst.AnnAssign: lambda node: [node.target],
+    cst.AugAssign: lambda node: [node.target],
+    cst.Tuple: lambda node: [element.value for element in node.elements],
+    cst.List: lambda node: [element.value for element in node.elements],
+    cst.For: lambda node: [node.target, node.body, node.orelse],
+    cst.While: lambda node: [node.body, node.orelse],
+    cst.If: lambda node: [node.body, node.orelse],
+    cst.Else: lambda node: [node.body],
+    cst.With: lambda node: [node.body],
+    cst.Try: lambda node: [node.body, *node.handlers, node.orelse, node.finalbody],
+    cst.ExceptHandler: lambda node: [node.body],
+    cst.Finally: lambda node: [node.body],
+}
+"""The parts of a statement, block or target in which names may be bound."""

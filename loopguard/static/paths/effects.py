@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
 from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effect
-from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.graph import Assumption, FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
 from loopguard.static.values import Role, Thing, things_in
 
@@ -54,12 +54,14 @@ def subjects_of(graph: FlowGraph) -> list[Subject]:
 class Course:
     """What the events of a graph mean to one subject of one lifecycle: `of` an event's number, its effects.
 
-    `worth` are the conditions by which paths have to be kept apart for this subject.
+    `worth` are the conditions by which paths have to be kept apart for this subject, `onward` is what is known of the
+    ways between nodes.
     """
 
     def __init__(self, graph: FlowGraph, automaton: Automaton, of: dict[int, tuple[Effect, ...]]) -> None:
         self.automaton = automaton
         self.of = of
+        self.onward: dict[tuple[int, frozenset[Assumption]], tuple[tuple[int, frozenset[Assumption]], ...]] = {}
         self.worth = _conditions_worth_keeping(graph, of)
 
 
