@@ -8,7 +8,7 @@ is simply absent, and whoever asks must take absence for "perhaps".
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -323,8 +323,14 @@ def collections_in(value: Value) -> list[Value]:
     return found
 
 
-def things_in(value: Value | None) -> Iterator[Thing]:
+def things_in(value: Value | None) -> Sequence[Thing]:
     """Every thing that a value holds a reference to, directly."""
+    if isinstance(value, Thing):
+        return (value,)
+    return () if value is None or isinstance(value, Const | Tensor | Ref) else list(_things_in(value))
+
+
+def _things_in(value: Value) -> Iterator[Thing]:
     todo: list[Value | None] = [value]
     seen: set[int] = set()
     while todo:

@@ -106,6 +106,6 @@ class Arguments:
 
 
 def _is_static(node: cst.FunctionDef | cst.Lambda) -> bool:
-    return isinstance(node, cst.FunctionDef) and any(
+    return type(node) is cst.FunctionDef and any(
         text_of(decorator.decorator) == "staticmethod" for decorator in node.decorators
     )

@@ -32,22 +32,21 @@ from loopguard.static.values import (
 )
 
 _NAMES = frozenset({cst.Name, cst.Attribute, cst.Subscript})
-_SETS = frozenset({cst.AssignTarget, cst.AnnAssign})
 
 
 def assign(ctx: Context, node: cst.Assign) -> None:
     """Lower `target = value`."""
     targets = [item.target for item in node.targets]
-    if len(targets) == 1 and isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add):
+    if len(targets) == 1 and type(node.value) is cst.BinaryOperation and type(node.value.operator) is cst.Add:
         if isinstance(targets[0], cst.Name | cst.Attribute) and text_of(node.value.left) == text_of(targets[0]):
             _add(ctx, node, targets[0], node.value.right)
             return
     value = ctx.evaluate(ctx, node.value)
     for target in targets:
-        if isinstance(target, cst.Name):
+        if type(target) is cst.Name:
             replacement.rebound(ctx, node, ctx.env.variables.get(target.value), value)
         _store(ctx, node, target, _through(ctx, node.value, target, value))
-        if ctx.loops and isinstance(node.value, cst.Call) and not _is_kept(node.value):
+        if ctx.loops and type(node.value) is cst.Call and not _is_kept(node.value):
             _renew(ctx, node, target)
 
 
@@ -73,11 +72,11 @@ def assign_annotated(ctx: Context, node: cst.AnnAssign) -> None:
 
 
 def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: Value) -> None:
-    if isinstance(target, cst.Tuple) and any(_is_gradient(element.value) for element in target.elements):
+    if type(target) is cst.Tuple and any(_is_gradient(element.value) for element in target.elements):
         for element in target.elements:
             _store(ctx, node, element.value, Thing(""))
         return
-    if isinstance(target, cst.Attribute):
+    if type(target) is cst.Attribute:
         if target.attr.value == "grad":
             if isinstance(value, Const) and value.value is None:
                 clear_gradient(ctx, target, node)
@@ -103,7 +102,7 @@ def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: V
 
 
 def _is_gradient(target: cst.BaseExpression) -> bool:
-    return isinstance(target, cst.Attribute) and target.attr.value == "grad"
+    return type(target) is cst.Attribute and target.attr.value == "grad"
 
 
 def clear_gradient(ctx: Context, target: cst.Attribute, node: cst.CSTNode) -> None:
@@ -188,7 +187,7 @@ def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cs
     if isinstance(target, cst.Name):
         home = ctx.env.home(target.value)
         storage = f"{home.number}:{target.value}"
-        outside = len(home.bound_in.get(target.value, ())) < len(ctx.loops)
+        outside = home.bound_in.get(target.value, 0) < len(ctx.loops)
     elif isinstance(target, cst.Attribute):
         storage = ctx.storage(target)[1]
     if outside:
@@ -220,12 +219,12 @@ def _rebind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
     if isinstance(target, cst.Name):
         env = ctx.globals_of(target.value)
         env.variables[target.value] = value
-        ctx.assigned(frozenset({f"{env.number}:{target.value}"}), anew=False)
+        ctx.assigned([f"{env.number}:{target.value}"], anew=False)
     elif isinstance(target, cst.Attribute):
         owner = ctx.known(target.value)
         if isinstance(owner, Thing):
             owner.attrs[target.attr.value] = value
-            ctx.assigned(frozenset({f"#{owner.number}.{target.attr.value}"}), anew=False)
+            ctx.assigned([f"#{owner.number}.{target.attr.value}"], anew=False)
 
 
 def uncalled(ctx: Context, node: cst.Attribute) -> bool:
@@ -261,11 +260,10 @@ def counters_in(body: cst.BaseSuite) -> frozenset[str]:
     counted: set[str] = set()
     others: set[str] = set()
     for node in descendants(body):
-        kind = type(node)
-        if kind is cst.AugAssign and type(node.target) is cst.Name:
+        if type(node) is cst.AugAssign and type(node.target) is cst.Name:
             one = type(node.operator) is cst.AddAssign and text_of(node.value) == "1"
             (counted if one else others).add(node.target.value)
-        elif kind in _SETS and type(node.target) is cst.Name:
+        elif (type(node) is cst.AssignTarget or type(node) is cst.AnnAssign) and type(node.target) is cst.Name:
             others.add(node.target.value)
     return frozenset(counted - others)
 

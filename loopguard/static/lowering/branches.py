@@ -12,10 +12,10 @@ from loopguard.static.values import Const, Gradient
 
 def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
     """Lower a test behind the frontier. Returns the edges on which it is true, and those on which it is false."""
-    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+    if type(test) is cst.UnaryOperation and type(test.operator) is cst.Not:
         true_side, false_side = branch(ctx, test.expression)
         return false_side, true_side
-    if isinstance(test, cst.BooleanOperation):
+    if type(test) is cst.BooleanOperation:
         left_true, left_false = branch(ctx, test.left)
         if isinstance(test.operator, cst.And):
             ctx.graph.frontier = left_true

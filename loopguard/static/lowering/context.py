@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -169,19 +169,19 @@ class Context:
         if not self.silent and self.graph.reachable:
             self.notes.append(Note(mistake, self.site(node), text_of(node), subject, facts, tuple(self.loops)))
 
-    def assigned(self, names: frozenset[str], *, anew: bool = True) -> None:
+    def assigned(self, names: Sequence[str], *, anew: bool = True) -> None:
         """End every assumption on the storage `names`; `anew` says that the old values play no part in the new ones."""
         for loop in self.loops:
-            loop.assigned |= names
+            loop.assigned.update(names)
         if anew and self.loops:
-            self.resets |= {(name, self.loops[-1].number) for name in names}
+            self.resets.update((name, self.loops[-1].number) for name in names)
         if self.silent or not names or not self.graph.reachable:
             return
         last = self.graph.nodes[-1]
         if last.assigned and self.graph.frontier == [(len(self.graph.nodes) - 1, None)]:
-            last.assigned |= names
+            last.assigned = last.assigned.union(names)
         else:
-            self.graph.add(Node("=", assigned=names))
+            self.graph.add(Node("=", assigned=frozenset(names)))
 
     def storage(self, node: cst.Name | cst.Attribute) -> tuple[str, str]:
         """The object that a variable or attribute stands for now, and the storage that an assignment changes."""
@@ -200,9 +200,9 @@ class Context:
 
     def peek(self, node: cst.BaseExpression) -> Value | None:
         """What a name or dotted name stands for, without lowering anything."""
-        if isinstance(node, cst.Name):
+        if type(node) is cst.Name:
             return self.env.lookup(node.value) or self._implicit.get(node.value)
-        if isinstance(node, cst.Attribute):
+        if type(node) is cst.Attribute:
             owner = self.peek(node.value)
             if isinstance(owner, Thing):
                 return owner.attrs.get(node.attr.value)

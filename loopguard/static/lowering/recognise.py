@@ -65,7 +65,7 @@ def is_construction(name: str) -> bool:
 
 def is_super(node: cst.BaseExpression) -> bool:
     """Whether an expression is `super()`."""
-    return isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "super"
+    return type(node) is cst.Call and type(node.func) is cst.Name and node.func.value == "super"
 
 
 def method_event(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value | None:
