@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
@@ -14,6 +15,8 @@ from loopguard.static.paths.relations import feeds, reaches, touches
 from loopguard.static.values import Role, Thing, things_in
 
 _MANY = 48
+
+_effects: WeakKeyDictionary[FlowGraph, list[Effects]] = WeakKeyDictionary()
 
 USED = Effect(Action.USE, sure=False)
 """Code takes the gradients as they are, so that discarding them afterwards is no loss."""
@@ -155,6 +158,13 @@ class Effects(Course):
             for event in self._events
             if event.kind is Kind.BACKWARD
         )
+
+
+def effects_of(graph: FlowGraph) -> list[Effects]:
+    """The effects on each subject that a graph, which is complete, has events about. Every verdict asks for them."""
+    if graph not in _effects:
+        _effects[graph] = [Effects(graph, subject) for subject in subjects_of(graph)]
+    return _effects[graph]
 
 
 def _has_more(part: Thing, event: Happening) -> bool:

@@ -20,7 +20,7 @@ MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, as too many are made for that
 class Fact:
     """A belief on arrival at a node, the assumptions that lead there, and the fact before it."""
 
@@ -141,8 +141,11 @@ def _onward(
     found = course.onward.get((number, assumptions))
     if found is None:
         node = graph.nodes[number]
-        onward = _successors(node, _kept(node, assumptions), course.worth)
-        found = tuple((target, further) for target, further in onward if len(further) <= MAX_ASSUMPTIONS)
+        if course.worth or assumptions:
+            onward = _successors(node, _kept(node, assumptions), course.worth)
+            found = tuple((target, further) for target, further in onward if len(further) <= MAX_ASSUMPTIONS)
+        else:
+            found = tuple((target, assumptions) for target, _ in node.successors)  # nothing is ever assumed
         course.onward[number, assumptions] = found
     return found
 
