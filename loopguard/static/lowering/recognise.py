@@ -43,14 +43,15 @@ from loopguard.static.values import (
     Value,
     leaves,
 )
+from loopguard.static.wording import Wording
 
-_TRAINS = re.compile(
+_TRAINS = Wording(
     r"backward|back_prop|backprop|(?:^|_)(?:train|fit|learn|optimize|closure)(?:_|$)|train_(?:step|batch|one)|update_(?:param|weight|model|net)|"
     r"^(?:run_)?step$|forward_backward|optimize_",
     re.IGNORECASE,
 )
-_CONSTRUCTION = re.compile(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
-_LOSS_NAME = re.compile(r"loss|err|cost|objective|criterion", re.IGNORECASE)
+_CONSTRUCTION = Wording(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
+_LOSS_NAME = Wording(r"loss|err|cost|objective|criterion", re.IGNORECASE)
 
 
 def may_train(name: str) -> bool:
