@@ -15,7 +15,7 @@ _MOST_LINKS = 100
 
 def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
     """Lower a test behind the frontier. Returns the edges on which it is true, and those on which it is false."""
-    if isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+    if type(test) is cst.UnaryOperation and type(test.operator) is cst.Not:
         true_side, false_side = branch(ctx, test.expression)
         return false_side, true_side
     if _links(test) > _MOST_LINKS:
@@ -23,7 +23,7 @@ def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
         when = ctx.assume(test, True)
         other = ctx.graph.split(when)
         return ctx.graph.frontier, other
-    if isinstance(test, cst.BooleanOperation):
+    if type(test) is cst.BooleanOperation:
         left_true, left_false = branch(ctx, test.left)
         if isinstance(test.operator, cst.And):
             ctx.graph.frontier = left_true
@@ -58,7 +58,7 @@ def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | Non
         return bool(value.value)
     if isinstance(test, cst.Comparison) and len(test.comparisons) == 1:
         target = test.comparisons[0]
-        if text_of(test.left) == "__name__":
+        if isinstance(test.left, cst.Name) and test.left.value == "__name__":
             return isinstance(target.operator, cst.Equal)
         if isinstance(target.comparator, cst.Name) and target.comparator.value == "None":
             left = ctx.known(test.left)
@@ -67,6 +67,6 @@ def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | Non
                 return not none  # what is done to the gradients that there are is what counts
             if isinstance(left, Const) and left.fixed:
                 return (left.value is None) is none
-    if text_of(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
+    if isinstance(test, cst.Name | cst.Attribute) and text_of(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
         return False
     return None
