@@ -1,13 +1,15 @@
-"""Conditions to branches: `and`, `or` and `not` taken apart, tests that can come out one way only folded."""
+"""Branches: conditions taken apart, tests that can come out one way only folded, and what holds where two ways meet."""
 
 from __future__ import annotations
 
 import libcst as cst
 
 from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.tensors import join
 from loopguard.static.paths.graph import Frontier
+from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Const, Gradient
+from loopguard.static.values import Const, Gradient, Value
 
 
 def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
@@ -53,3 +55,18 @@ def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | Non
     if isinstance(test, cst.Name | cst.Attribute) and text_of(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
         return False
     return None
+
+
+def meet(env: Env, first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
+    """What names stand for where two branches meet, of which each has its own variables."""
+    merged = dict(second)
+    for name, value in first.items():
+        other = second.get(name, value)
+        if value is other:
+            merged[name] = value
+            continue
+        if isinstance(value, Import) is not isinstance(other, Import):
+            # One side has looked up what the other has not: they may well be the same.
+            value, other = (env.file.resolve(item) if isinstance(item, Import) else item for item in (value, other))
+        merged[name] = join(value, other)
+    return merged
