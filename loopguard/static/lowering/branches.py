@@ -6,35 +6,38 @@ import libcst as cst
 
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import join
-from loopguard.static.paths.graph import Frontier
+from loopguard.static.paths.graph import Assumption, Frontier
 from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Gradient, Value
 
 
-def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier]:
-    """Lower a test behind the frontier. Returns the edges on which it is true, and those on which it is false."""
+def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier, Assumption | None]:
+    """Lower a test behind the frontier. Returns the edges on which it is true, and those on which it is false.
+
+    The third is the assumption that it is true, where the edges are about that and nothing else.
+    """
     if type(test) is cst.UnaryOperation and type(test.operator) is cst.Not:
-        true_side, false_side = branch(ctx, test.expression)
-        return false_side, true_side
+        true_side, false_side, _ = branch(ctx, test.expression)
+        return false_side, true_side, None
     if type(test) is cst.BooleanOperation:
-        left_true, left_false = branch(ctx, test.left)
+        left_true, left_false, _ = branch(ctx, test.left)
         if isinstance(test.operator, cst.And):
             ctx.graph.frontier = left_true
-            right_true, right_false = branch(ctx, test.right) if left_true or ctx.silent else ([], [])
-            return right_true, [*left_false, *right_false]
+            right_true, right_false, _ = branch(ctx, test.right) if left_true or ctx.silent else ([], [], None)
+            return right_true, [*left_false, *right_false], None
         ctx.graph.frontier = left_false
-        right_true, right_false = branch(ctx, test.right) if left_false or ctx.silent else ([], [])
-        return [*left_true, *right_true], right_false
+        right_true, right_false, _ = branch(ctx, test.right) if left_false or ctx.silent else ([], [], None)
+        return [*left_true, *right_true], right_false, None
     value = ctx.evaluate(ctx, test)
     if ctx.silent or not ctx.graph.reachable:
-        return ctx.graph.frontier, ctx.graph.frontier
+        return ctx.graph.frontier, ctx.graph.frontier, None
     known = _folded(ctx, test, value)
     if known is not None:
-        return (ctx.graph.frontier, []) if known else ([], ctx.graph.frontier)
+        return (ctx.graph.frontier, [], None) if known else ([], ctx.graph.frontier, None)
     when = ctx.assume(test, True)
     other = ctx.graph.split(when)
-    return ctx.graph.frontier, other
+    return ctx.graph.frontier, other, when
 
 
 def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | None:

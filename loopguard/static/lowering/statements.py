@@ -128,11 +128,11 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     """Lower an `if`. Returns what holds for the rest of the block, if one side never gets there."""
     size = len(ctx.graph.nodes)
     before = ctx.graph.frontier
-    true_side, false_side = branch(ctx, node.test)
+    true_side, false_side, when = branch(ctx, node.test)
     variables = dict(ctx.env.variables)
 
     # What is assumed is the value that the test has here, whatever the sides do to what it reads.
-    when = ctx.assume(node.test, True)
+    when = when or ctx.assume(node.test, True)
     otherwise = Assumption(when.condition, not when.truth)
     ctx.graph.frontier = true_side
     _guarded(ctx, when, node.body, alive=bool(true_side))
@@ -228,7 +228,7 @@ def _while(ctx: Context, node: cst.While) -> None:
     text = f"while {text_of(node.test)}"
     loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text))
     head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
-    true_side, false_side = branch(ctx, node.test)
+    true_side, false_side, _ = branch(ctx, node.test)
     endless = not false_side
     ctx.graph.frontier = true_side
     run(ctx, node.body)
