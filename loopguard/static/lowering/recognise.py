@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
 import libcst as cst
 
@@ -24,6 +25,7 @@ from loopguard.static.lowering.context import Accumulation, Context
 from loopguard.static.lowering.tensors import provenance
 from loopguard.static.paths.graph import Assumption, Condition
 from loopguard.static.paths.guards import SYNC
+from loopguard.static.scope import File
 from loopguard.static.syntax import text_of
 from loopguard.static.values import (
     Attachment,
@@ -52,6 +54,8 @@ _TRAINS = Wording(
 )
 _CONSTRUCTION = Wording(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
 _LOSS_NAME = Wording(r"loss|err|cost|objective|criterion", re.IGNORECASE)
+
+_engines: WeakKeyDictionary[File, dict[str, bool]] = WeakKeyDictionary()
 
 
 def may_train(name: str) -> bool:
@@ -204,8 +208,12 @@ def _looks_like_optimizer(ctx: Context, thing: Thing) -> bool:
 
 def is_engine_like(ctx: Context, thing: Thing) -> bool:
     """Whether a thing of which nothing else is known clears and steps by itself, so that it may run backward, too."""
-    name, text = thing.label.rsplit(".", 1)[-1], ctx.file.source.text
-    return bool(name) and f"{name}.zero_grad(" in text and f"{name}.step(" in text
+    name = thing.label.rsplit(".", 1)[-1]
+    known = _engines.setdefault(ctx.file, {})
+    if name not in known:
+        text = ctx.file.source.text
+        known[name] = bool(name) and f"{name}.zero_grad(" in text and f"{name}.step(" in text
+    return known[name]
 
 
 def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound | Partial) -> Value:

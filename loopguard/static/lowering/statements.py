@@ -11,12 +11,10 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.static.library import EXITS
 from loopguard.static.lowering import assignment, iteration
-from loopguard.static.lowering.branches import branch
+from loopguard.static.lowering.branches import branch, meet
 from loopguard.static.lowering.context import Context, Jumps
-from loopguard.static.lowering.tensors import join
 from loopguard.static.lowering.withs import lower_with
 from loopguard.static.paths.graph import Assumption, Condition, Loop, Node
-from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
 
@@ -130,11 +128,11 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     """Lower an `if`. Returns what holds for the rest of the block, if one side never gets there."""
     size = len(ctx.graph.nodes)
     before = ctx.graph.frontier
-    true_side, false_side = branch(ctx, node.test)
+    true_side, false_side, when = branch(ctx, node.test)
     variables = dict(ctx.env.variables)
 
     # What is assumed is the value that the test has here, whatever the sides do to what it reads.
-    when = ctx.assume(node.test, True)
+    when = when or ctx.assume(node.test, True)
     otherwise = Assumption(when.condition, not when.truth)
     ctx.graph.frontier = true_side
     _guarded(ctx, when, node.body, alive=bool(true_side))
@@ -154,11 +152,11 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     after_false = ctx.graph.frontier
 
     if ctx.silent:
-        ctx.env.variables = _merged(ctx.env, variables_true, ctx.env.variables)
+        ctx.env.variables = meet(ctx.env, variables_true, ctx.env.variables)
     elif ended_false or not false_side:
         ctx.env.variables = variables_true
     elif not ended_true and true_side:
-        ctx.env.variables = _merged(ctx.env, variables_true, ctx.env.variables)
+        ctx.env.variables = meet(ctx.env, variables_true, ctx.env.variables)
     ctx.graph.frontier = [*after_true, *after_false]
     if len(ctx.graph.nodes) == size and not ended_true and not ended_false:
         ctx.graph.frontier = before
@@ -185,20 +183,6 @@ def _guarded(ctx: Context, when: Assumption, body: cst.BaseSuite, *, alive: bool
     ctx.guards.append(when)
     run(ctx, body)
     ctx.guards.pop()
-
-
-def _merged(env: Env, first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
-    merged = dict(second)
-    for name, value in first.items():
-        other = second.get(name, value)
-        if value is other:
-            merged[name] = value
-            continue
-        if isinstance(value, Import) is not isinstance(other, Import):
-            # One side has looked up what the other has not: they may well be the same.
-            value, other = (env.file.resolve(item) if isinstance(item, Import) else item for item in (value, other))
-        merged[name] = join(value, other)
-    return merged
 
 
 def _for(ctx: Context, node: cst.For) -> None:
@@ -244,7 +228,7 @@ def _while(ctx: Context, node: cst.While) -> None:
     text = f"while {text_of(node.test)}"
     loop = _open_loop(ctx, node, Loop(len(ctx.graph.loops), text))
     head = ctx.graph.add(Node(text)) if ctx.graph.reachable else 0
-    true_side, false_side = branch(ctx, node.test)
+    true_side, false_side, _ = branch(ctx, node.test)
     endless = not false_side
     ctx.graph.frontier = true_side
     run(ctx, node.body)

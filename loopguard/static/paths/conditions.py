@@ -38,36 +38,63 @@ Namer = Callable[[cst.Name | cst.Attribute], tuple[str, str]]
 """For a variable or attribute: the object that it stands for now, and the storage that an assignment changes."""
 
 
+class _Form:
+    """What is the same of a test wherever it is assumed: its text, and what it reads.
+
+    `flips` says that it is a negation, `positive` that its truth is that of the condition. `left` are the places among
+    `variables` of those on the left-hand side of a comparison. `made` are conditions by what the variables stood for.
+    """
+
+    def __init__(self, test: cst.BaseExpression) -> None:
+        self.flips = False
+        while isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
+            test, self.flips = test.expression, not self.flips
+        self.test = test
+        self.text = self.key = text_of(test)
+        self.variables = _variables(test)
+        self.calls = _calls_something(test)
+        self.subject, self.against, self.positive = "", "", True
+        self.left: tuple[int, ...] = ()
+        self.operator: cst.BaseCompOp | None = None
+        self.made: dict[tuple[tuple[str, str], ...], Condition] = {}
+        if isinstance(test, cst.Comparison) and len(test.comparisons) == 1:
+            target = test.comparisons[0]
+            form = _NEGATED.get(type(target.operator))
+            if form is not None:
+                sign, self.positive = form
+                self.operator = target.operator
+                right = text_of(target.comparator)
+                self.subject = text_of(test.left)
+                self.key = f"{self.subject} {sign} {right}"
+                self.against = right if sign in ("==", "is") and _is_constant(target.comparator) else ""
+                self.left = tuple(map(self.variables.index, _variables(test.left)))
+
+    def condition(self, pairs: tuple[tuple[str, str], ...], gate: Gate | None) -> Condition:
+        """The condition where the variables stand for these objects, and their storage is this."""
+        key = f"{self.key}@{','.join(object_ for object_, _ in pairs)}"
+        subject = (
+            f"{self.subject}@{','.join(pairs[place][0] for place in self.left)}" if self.operator is not None else key
+        )
+        names = frozenset(storage for _, storage in pairs)
+        return Condition(key, self.key, names, subject, self.against, gate, self.calls)
+
+
+_form = remembered(_Form)
+
+
 def assume(test: cst.BaseExpression, truth: bool, starts: Starts, namer: Namer) -> Assumption:
     """The assumption that `test` is `truth`, with every negation taken out of the condition."""
-    while isinstance(test, cst.UnaryOperation) and isinstance(test.operator, cst.Not):
-        test, truth = test.expression, not truth
-    text = text_of(test)
-    gate = gate_of(test, starts) if "%" in text else None
-    if isinstance(test, cst.Comparison) and len(test.comparisons) == 1:
-        target = test.comparisons[0]
-        form = _NEGATED.get(type(target.operator))
-        if form is not None:
-            sign, positive = form
-            if gate is not None and isinstance(target.operator, cst.NotEqual):
-                gate = replace(gate, inverted=False)  # the condition is the equality
-            left, right = text_of(test.left), text_of(target.comparator)
-            constant = right if sign in ("==", "is") and _is_constant(target.comparator) else ""
-            objects, names = _reads(test, namer)
-            subject = f"{left}@{_reads(test.left, namer)[0]}"
-            condition = Condition(
-                f"{left} {sign} {right}@{objects}",
-                f"{left} {sign} {right}",
-                names,
-                subject,
-                constant,
-                gate,
-                _calls_something(test),
-            )
-            return Assumption(condition, truth is positive)
-    objects, names = _reads(test, namer)
-    key = f"{text}@{objects}"
-    return Assumption(Condition(key, text, names, key, "", gate, _calls_something(test)), truth)
+    form = _form(test)
+    pairs = tuple(map(namer, form.variables))
+    condition = form.made.get(pairs)
+    if condition is None:
+        gate = gate_of(form.test, starts) if "%" in form.text else None
+        if gate is not None and isinstance(form.operator, cst.NotEqual):
+            gate = replace(gate, inverted=False)  # the condition is the equality
+        condition = form.condition(pairs, gate)
+        if gate is None:
+            form.made[pairs] = condition
+    return Assumption(condition, (truth is not form.flips) is form.positive)
 
 
 def decide(condition: Condition, known: Iterable[Assumption]) -> bool | None:
@@ -84,12 +111,6 @@ def decide(condition: Condition, known: Iterable[Assumption]) -> bool | None:
             if other.against == "None" and condition.key == condition.subject:
                 return False  # it is None, so it is not true
     return None
-
-
-def _reads(node: cst.BaseExpression, namer: Namer) -> tuple[str, frozenset[str]]:
-    """What an expression reads: the objects, as one string, and the storage of every variable and attribute."""
-    pairs = [namer(item) for item in _variables(node)]
-    return ",".join(object_ for object_, _ in pairs), frozenset(storage for _, storage in pairs)
 
 
 @remembered
