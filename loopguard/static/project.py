@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopguard.footprint import Footprint
+from loopguard.footprint import Absence, Footprint
 from loopguard.knowledge import Knowledge
 from loopguard.static.outline import outline
 from loopguard.static.scope import Defined, File, Names
@@ -29,6 +29,9 @@ _IMPORT = re.compile(
 )
 _FOREIGN_LIMIT = 1_000_000
 
+Found = tuple[Path | None, Sequence[Absence]]
+"""Where a module is, and where there is no such file."""
+
 
 class Project:
     """Finds and parses modules of the project, once each.
@@ -46,7 +49,8 @@ class Project:
         self.footprint = footprint or Footprint()
         self.size = 0
         self._files: dict[Path, Value | None] = {}
-        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[str]]] = {}
+        self._places: dict[tuple[str, int, str], Found] = {}
+        self._at_roots: dict[str, Found] = {}
         self._asked: set[tuple[str, tuple[str, int, str]]] = set()
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
@@ -108,18 +112,28 @@ class Project:
             self.footprint.asked(importer, path, missing)
         return path
 
-    def _search(self, module: str, level: int, folder: str) -> tuple[Path | None, Sequence[str]]:
+    def _search(self, module: str, level: int, folder: str) -> Found:
         """Where a module is, and where it was looked for in vain."""
+        if level:
+            return self._look(module, [os.path.join(folder, *[".."] * (level - 1))])  # noqa: PTH118
+        path, missing = self._look(module, [folder])
+        if path is not None:
+            return path, missing
+        if module not in self._at_roots:
+            self._at_roots[module] = self._look(module, self._roots)
+        path, there = self._at_roots[module]
+        return path, [*missing, *there]
+
+    def _look(self, module: str, bases: Sequence[str]) -> Found:
         parts = module.split(".") if module else []
-        bases = [os.path.join(folder, *[".."] * (level - 1))] if level else [folder, *self._roots]  # noqa: PTH118
         missing: list[str] = []
         for base in bases:
             stem = os.path.join(base, *parts)  # noqa: PTH118
-            for path in ([f"{stem}.py"] if parts else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
-                if self.footprint.folders.hold(path):
-                    return Path(path).resolve(), missing
-                missing.append(path)
-        return None, missing
+            for name in ([f"{stem}.py"] if parts else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
+                if self.footprint.folders.hold(name):
+                    return Path(name).resolve(), [self.footprint.absence(missing)]
+                missing.append(name)
+        return None, [self.footprint.absence(missing)]
 
     def _read(self, path: Path) -> bytes | None:
         """The bytes of a file that may hold events; None for any other."""
