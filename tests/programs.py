@@ -12,8 +12,8 @@ from loopguard.source import Source, read
 from loopguard.static import Project, analyse
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.lower import lower_module
+from loopguard.static.parsed import ParsedTree
 from loopguard.static.scope import File
-from loopguard.static.syntax import Tree
 
 HEAD = """\
 import torch
@@ -65,7 +65,7 @@ def lowered(text: str) -> Context:
 
 def file_of(text: str) -> File:
     """A program, parsed, with its names bound."""
-    return File(Source("train.py", text), Project([]), Tree(text))
+    return File(Source("train.py", text), Project([]), ParsedTree(text))
 
 
 def _judged(source: Source, project: Project, all_levels: bool) -> list[Finding]:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_programs import PROGRAMS, fuzz
 
-from loopguard.static import syntax
+from loopguard.static import parsed
 from loopguard.static.outline import outline
+from loopguard.static.parsed import PLACED, ParsedTree
 from loopguard.static.syntax import Tree, descendants, text_of
 
 PIECES = (
@@ -38,19 +39,23 @@ PIECES = (
 
 def seen(tree: Tree) -> list[tuple[object, ...]]:
     """Everything that the engine asks a tree about its nodes."""
-    kinds = syntax._PLAIN | syntax._COMPOUND
-    nodes = [node for node in descendants(tree.module) if type(node) in kinds]
+    nodes = [node for node in descendants(tree.module) if type(node) in PLACED]
     return sorted(
-        (type(node).__name__, tree.range(node), tree.source(node), text_of(node) if type(node) in syntax._PLAIN else "")
+        (
+            type(node).__name__,
+            tree.range(node),
+            tree.source(node),
+            "" if isinstance(node, cst.BaseCompoundStatement) else text_of(node),
+        )
         for node in nodes
     )
 
 
 def both(text: str, monkeypatch: pytest.MonkeyPatch) -> tuple[object, object]:
-    lazy = seen(Tree(text))
+    lazy = seen(ParsedTree(text))
     with monkeypatch.context() as patch:
-        patch.setattr(syntax, "outline", lambda text: None)
-        return lazy, seen(Tree(text))
+        patch.setattr(parsed, "outline", lambda text: None)
+        return lazy, seen(ParsedTree(text))
 
 
 @pytest.mark.parametrize("text", PIECES)
@@ -86,7 +91,7 @@ def test_a_body_is_parsed_when_somebody_looks_into_it(monkeypatch: pytest.Monkey
     parsed: list[str] = []
     parse = cst.parse_module
     monkeypatch.setattr(cst, "parse_module", lambda text: parsed.append(text) or parse(text))  # type: ignore[func-returns-value]
-    tree = Tree(BROKEN + PIECES[0])
+    tree = ParsedTree(BROKEN + PIECES[0])
     assert len(parsed) == 1
     assert "z = y" not in parsed[0]
     function = tree.module.body[-1]

@@ -1,7 +1,7 @@
 """The static engine: text to a graph of events, to stories about every optimizer, to cases.
 
 analyse         one file, from text to cases
-syntax          text to libcst tree, with positions
+syntax          what trees are: texts and places of nodes; bare/ makes them by Python's own parser, parsed by libcst's
 caches          what is remembered of nodes, until it is to be forgotten
 scope           names and files; project finds the files around; families tells PyTorch's from others'
 values          what a name can stand for; library, what is known of other people's names, frameworks, of their doings

@@ -12,12 +12,14 @@ from loopguard.case import Case
 from loopguard.events import Event, Kind
 from loopguard.lifecycles import construction, loss
 from loopguard.lifecycles import source as text_mistakes
+from loopguard.static.bare.tree import quick_tree
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.driven import driving_of
 from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
 from loopguard.static.lowering.roots import is_root, is_worth_it
-from loopguard.static.outline import outline
+from loopguard.static.outline import Outline, outline
+from loopguard.static.parsed import ParsedTree
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names
 from loopguard.static.syntax import TextError, Tree
@@ -51,14 +53,35 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
         names = Names(source.path, project, short.bindings) if short is not None else None
         if names is None or (is_pytorch(names) and is_worth_it(source.text, names)):
-            with closing(File(source, project, Tree(source.text, short))) as file:
-                yield from _analyse(file)
+            yield from _read(source, project, short)
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:
         yield _refusal(source, 1, 1, "nested too deeply")
     finally:
         sys.setrecursionlimit(limit)
+
+
+def _read(source: Source, project: Project, short: Outline | None) -> Iterator[Case]:
+    """The mistakes in a text: where a look at bare nodes finds any, those that libcst's own tree shows."""
+    suspected: list[Case] = []
+    if short is not None:
+        suspected += _seen_in(quick_tree(source.text, short), source, project)
+        if not suspected:
+            return
+    try:
+        tree = ParsedTree(source.text, short)
+    except TextError:
+        if short is None:
+            raise
+        yield from suspected  # Python reads it, and libcst does not
+    else:
+        yield from _seen_in(tree, source, project)
+
+
+def _seen_in(tree: Tree, source: Source, project: Project) -> Iterator[Case]:
+    with closing(File(source, project, tree)) as file:
+        yield from _analyse(file)
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:

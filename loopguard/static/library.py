@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from loopguard.static.wording import Wording
+
 TORCH_FAMILY = frozenset(
     [
         "torch",
@@ -200,18 +202,18 @@ MEAN_FUNCTIONS = frozenset(
     ]
 )
 
-OPTIMIZER_NAME = re.compile(
+OPTIMIZER_NAME = Wording(
     r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opts"
     r"|opt_(?!out|in|loss|level|step|val|arg|cfg|conf|path|dir|name|type|param)\w+)(?:\[.*\])?$",
     re.IGNORECASE,
 )
 """What people call an optimizer, as the last part of a name."""
 
-SCHEDULER_NAME = re.compile(r"sched|lr_|_lr\b|warm_?up|anneal|swa|plateau|decay", re.IGNORECASE)
-SCALER_NAME = re.compile(r"scaler", re.IGNORECASE)
-DATA_NAME = re.compile(r"loader|batches|iterator|_dl\b|^dl$|data_iter|_iter\b", re.IGNORECASE)
+SCHEDULER_NAME = Wording(r"sched|lr_|_lr\b|warm_?up|anneal|swa|plateau|decay", re.IGNORECASE)
+SCALER_NAME = Wording(r"scaler", re.IGNORECASE)
+DATA_NAME = Wording(r"loader|batches|iterator|_dl\b|^dl$|data_iter|_iter\b", re.IGNORECASE)
 
-HARMLESS_CALL = re.compile(
+HARMLESS_CALL = Wording(
     r"^assert|(?:^|_)(?:print|log|logger|info|debug|warn|warning|save|checkpoint|state_dict|get|len|isinstance|hasattr|getattr|id|str|"
     r"repr|type|format|append|extend|add_scalar|watch|lr|sched|scheduler|schedule|warmup|decay|learning|rate|clip|clipping|clamp|normalize|"
     r"norm|count|eval|evaluate|evaluation|validate|validation|valid|val|test|predict|sample|generate|ema|average|plot|"
@@ -220,32 +222,32 @@ HARMLESS_CALL = re.compile(
 )
 """Names of functions that may get an optimizer or a module and leave its gradients alone."""
 
-HARMFUL_CALL = re.compile(
+HARMFUL_CALL = Wording(
     r"zero|grad|clear|reset|step|(?<!pre)train|optim|backward|update|fit|learn|epoch|run_|closure",
     re.IGNORECASE,
 )
 """Names of functions that, where they cannot be read, may well run events on a module that they get."""
 
-MODULE_NAME = re.compile(
+MODULE_NAME = Wording(
     r"model|net|module|agent|policy|actor|critic|encoder|decoder|generator|discriminator|self|student|teacher|backbone|head",
     re.IGNORECASE,
 )
 """What people call a module."""
 
-COMPUTES = re.compile(
+COMPUTES = Wording(
     r"loss|criterion|forward|logits|model|^net|encode|decode|embed|preprocess|transform|augment|sigmoid|softmax|activ|dist|mask",
     re.IGNORECASE,
 )
 """Names of methods that compute something from their arguments."""
 
-HARMLESS_RECEIVER = re.compile(
+HARMLESS_RECEIVER = Wording(
     r"prof|env|bar|timer|stop|early|patience|meter|track|log|writer|sched|metric|accuracy|monitor|progress|wandb|console|rng|torch|random|"
     r"dataset|loader|tokenizer|queue|buffer|memory|replay|sampler",
     re.IGNORECASE,
 )
 """What people call objects that have steps, updates and resets of their own, which touch no gradient."""
 
-HOOK_CALL = re.compile(r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE)
+HOOK_CALL = Wording(r"^(?:on|after|before|pre|post)_|hook|callback|^fire|^trigger|^emit$|^dispatch", re.IGNORECASE)
 """Names of calls behind which a framework runs code of other people, with everything in its hands."""
 
 NEEDS_CLOSURE = frozenset({"torch.optim.LBFGS"})

@@ -12,6 +12,7 @@ import warnings
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 _SHORT = 2
 
@@ -37,17 +38,18 @@ class Outline:
     the order of the text. `numbers` has an item for each function that is in no other one and in no loop, in that
     order: the index of its body, None if it is not left out. `starts` are the rows and columns at which these functions
     start, `ends` their last rows, None where that takes a closer look; `concrete` says of each that it does something.
+    `module` is Python's own tree without these bodies; `left_out` says which of the items belongs to such a function.
     """
 
     def __init__(self, text: str, module: ast.Module) -> None:
+        self.module = module
+        self.left_out: dict[ast.AST, int] = {}
         self.bindings = list(_bindings(module.body))
         self.bodies: list[tuple[int, int]] = []
         self.numbers: list[int | None] = []
         self.starts: list[tuple[int, int]] = []
         self.ends: list[int | None] = []
         self.concrete: list[bool] = []
-        self.stubs: list[int] = []
-        """The row in the shortened text that stands for each body."""
         self.lines = text.split("\n")
         for function in sorted(_functions(module), key=lambda function: function.lineno):
             first, last = _body(function, self.lines)
@@ -60,19 +62,32 @@ class Outline:
             self.ends.append(last if whole else None)
             self.concrete.append(_is_concrete(function))
             if out:
+                self.left_out[function] = len(self.numbers) - 1
                 self.bodies.append((first, last))
-        self.text = self._shortened()
+                function.body = []
 
-    def _shortened(self) -> str:
+    @cached_property
+    def text(self) -> str:
+        """The text without the bodies."""
+        return "\n".join(self._kept[0])
+
+    @property
+    def stubs(self) -> list[int]:
+        """The row in the shortened text that stands for each body."""
+        return self._kept[1]
+
+    @cached_property
+    def _kept(self) -> tuple[list[str], list[int]]:
+        stubs: list[int] = []
         kept: list[str] = []
         behind = 0
         for first, last in self.bodies:
             kept += self.lines[behind : first - 1]
             start = self.lines[first - 1]
             kept.append(start[: len(start) - len(start.lstrip())] + "...")
-            self.stubs.append(len(kept))
+            stubs.append(len(kept))
             behind = last
-        return "\n".join([*kept, *self.lines[behind:]])
+        return [*kept, *self.lines[behind:]], stubs
 
     def row(self, row: int) -> int:
         """The row of the whole text that a row of the shortened one is, the first row of a body for its stub."""

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from loopguard.footprint import Absence, Footprint
 from loopguard.knowledge import Knowledge
+from loopguard.static.bare.tree import quick_tree
 from loopguard.static.outline import outline
 from loopguard.static.scope import Defined, File, Names
-from loopguard.static.syntax import TextError, Tree
+from loopguard.static.syntax import TextError
 from loopguard.static.values import FileValue, Inert, Value
 from loopguard.words import Words
 
@@ -248,7 +249,7 @@ class Project:
         source = self._source(path)
         self.size += len(source.text) if source is not None else 0
         try:
-            file = File(source, self, Tree(source.text)) if source is not None else None
+            file = File(source, self, quick_tree(source.text)) if source is not None else None
         except TextError:
             return None
         if file is None:

@@ -41,7 +41,7 @@ class Env:
         self.file = file
         self.parent = parent
         self.variables: dict[str, Value] = {}
-        self.bound_in: dict[str, tuple[int, ...]] = {}
+        self.bound_in: dict[str, int] = {}
         file.scopes.append(self)
 
     def lookup(self, name: str) -> Value | None:
@@ -57,8 +57,8 @@ class Env:
             env = env.parent
         return None
 
-    def bind(self, name: str, value: Value, loops: tuple[int, ...] = ()) -> None:
-        """Let `name` stand for `value` from now on; `loops` are the loops in which that happens."""
+    def bind(self, name: str, value: Value, loops: int = 0) -> None:
+        """Let `name` stand for `value` from now on; `loops` counts the loops in which that happens."""
         self.variables[name] = value
         self.bound_in[name] = loops
 
@@ -237,14 +237,18 @@ def _declared(node: cst.ClassDef) -> dict[str, cst.BaseExpression | None]:
     return found
 
 
+_DEFINITIONS = frozenset({cst.FunctionDef, cst.ClassDef})
+_IMPORTS = frozenset({cst.Import, cst.ImportFrom})
+
+
 def _definitions(body: object) -> Iterator[cst.CSTNode]:
     """Every definition and import of a block, also those under `if`, `try` and `with`."""
     for statement in body if isinstance(body, list | tuple) else ():
-        if isinstance(statement, cst.FunctionDef | cst.ClassDef):
+        if type(statement) in _DEFINITIONS:
             yield statement
-        elif isinstance(statement, cst.SimpleStatementLine):
+        elif type(statement) is cst.SimpleStatementLine:
             for small in statement.body:
-                if isinstance(small, cst.Import | cst.ImportFrom):
+                if type(small) in _IMPORTS:
                     yield small
         elif isinstance(statement, cst.If | cst.Try | cst.With | cst.TryStar):
             yield from _definitions(statement.body.body)

@@ -14,11 +14,11 @@ from loopguard.static.values import Const, Function, Group, Partial, Table, Thin
 
 @dataclass(slots=True)
 class Arguments:
-    """The values of a call's arguments, and their source texts."""
+    """The values of a call's arguments, and the expression that is the first of them."""
 
     positional: list[Value] = field(default_factory=list)
     keywords: dict[str, Value] = field(default_factory=dict)
-    texts: list[str] = field(default_factory=list)
+    first: cst.BaseExpression | None = None
     open: bool = False
 
     @classmethod
@@ -43,7 +43,7 @@ class Arguments:
                     made.keywords["**"] = value
             else:
                 made.positional.append(value)
-                made.texts.append(text_of(argument.value))
+                made.first = made.first or argument.value
         return made
 
     @property
@@ -61,7 +61,7 @@ class Arguments:
     def behind(self, partial: Partial) -> Arguments:
         """These arguments behind those that `functools.partial` was given."""
         return Arguments(
-            [*partial.positional, *self.positional], {**partial.keywords, **self.keywords}, self.texts, self.open
+            [*partial.positional, *self.positional], {**partial.keywords, **self.keywords}, self.first, self.open
         )
 
     def bind_to(self, ctx: Context, function: Function, receiver: Thing | None) -> Frame:
@@ -106,6 +106,6 @@ class Arguments:
 
 
 def _is_static(node: cst.FunctionDef | cst.Lambda) -> bool:
-    return isinstance(node, cst.FunctionDef) and any(
+    return type(node) is cst.FunctionDef and any(
         text_of(decorator.decorator) == "staticmethod" for decorator in node.decorators
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from typing import Any
+
 import libcst as cst
 
 from loopguard.events import Kind
@@ -13,7 +16,7 @@ from loopguard.static.lowering import iteration, recognise, replacement
 from loopguard.static.lowering.constructors import NEW, attach
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, provenance
-from loopguard.static.syntax import children_of, descendants, text_of
+from loopguard.static.syntax import descendants, text_of
 from loopguard.static.values import (
     Const,
     Counter,
@@ -28,20 +31,22 @@ from loopguard.static.values import (
     add,
 )
 
+_NAMES = frozenset({cst.Name, cst.Attribute, cst.Subscript})
+
 
 def assign(ctx: Context, node: cst.Assign) -> None:
     """Lower `target = value`."""
     targets = [item.target for item in node.targets]
-    if len(targets) == 1 and isinstance(node.value, cst.BinaryOperation) and isinstance(node.value.operator, cst.Add):
+    if len(targets) == 1 and type(node.value) is cst.BinaryOperation and type(node.value.operator) is cst.Add:
         if isinstance(targets[0], cst.Name | cst.Attribute) and text_of(node.value.left) == text_of(targets[0]):
             _add(ctx, node, targets[0], node.value.right)
             return
     value = ctx.evaluate(ctx, node.value)
     for target in targets:
-        if isinstance(target, cst.Name):
+        if type(target) is cst.Name:
             replacement.rebound(ctx, node, ctx.env.variables.get(target.value), value)
         _store(ctx, node, target, _through(ctx, node.value, target, value))
-        if ctx.loops and isinstance(node.value, cst.Call) and not _is_kept(node.value):
+        if ctx.loops and type(node.value) is cst.Call and not _is_kept(node.value):
             _renew(ctx, node, target)
 
 
@@ -67,11 +72,11 @@ def assign_annotated(ctx: Context, node: cst.AnnAssign) -> None:
 
 
 def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: Value) -> None:
-    if isinstance(target, cst.Tuple) and any(_is_gradient(element.value) for element in target.elements):
+    if type(target) is cst.Tuple and any(_is_gradient(element.value) for element in target.elements):
         for element in target.elements:
             _store(ctx, node, element.value, Thing(""))
         return
-    if isinstance(target, cst.Attribute):
+    if type(target) is cst.Attribute:
         if target.attr.value == "grad":
             if isinstance(value, Const) and value.value is None:
                 clear_gradient(ctx, target, node)
@@ -97,7 +102,7 @@ def _store(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, value: V
 
 
 def _is_gradient(target: cst.BaseExpression) -> bool:
-    return isinstance(target, cst.Attribute) and target.attr.value == "grad"
+    return type(target) is cst.Attribute and target.attr.value == "grad"
 
 
 def clear_gradient(ctx: Context, target: cst.Attribute, node: cst.CSTNode) -> None:
@@ -117,10 +122,13 @@ def _owner(ctx: Context, target: cst.Attribute) -> Params | None:
 
 def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpression, value: Value) -> Value:
     """`model, optimizer = wrap(model, optimizer)`: what goes by the same name before and after is the same object."""
-    if not isinstance(expression, cst.Call):
+    if type(expression) is not cst.Call or not isinstance(value, Thing):
         return value
-    given = {text_of(argument.value): argument.value for argument in expression.args}
-    if isinstance(target, cst.Tuple) and isinstance(value, Thing) and value.role in (Role.OPAQUE, Role.OPTIMIZER):
+    if value.role not in (Role.OPAQUE, Role.OPTIMIZER):
+        return value
+    # Nothing else is written as a target is.
+    given = {text_of(item.value): item.value for item in expression.args if type(item.value) in _NAMES}
+    if type(target) is cst.Tuple:
         names = [text_of(element.value) for element in target.elements]
         if any(name in given for name in names):
             optimizers = [name for name in names if OPTIMIZER_NAME.search(name)]
@@ -137,7 +145,7 @@ def _through(ctx: Context, expression: cst.BaseExpression, target: cst.BaseExpre
             named = [bool(OPTIMIZER_NAME.search(name)) for name in names]
             if sum(named) == 1:
                 return Group([value if yes else Thing("") for yes in named])
-    if isinstance(value, Thing) and value.role is Role.OPAQUE and value.cls is None and text_of(target) in given:
+    if given and value.role is Role.OPAQUE and value.cls is None and text_of(target) in given:
         old = ctx.known(given[text_of(target)])
         if isinstance(old, Thing) and old.role in (Role.MODULE, Role.OPTIMIZER):
             return old
@@ -179,7 +187,7 @@ def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cs
     if isinstance(target, cst.Name):
         home = ctx.env.home(target.value)
         storage = f"{home.number}:{target.value}"
-        outside = len(home.bound_in.get(target.value, ())) < len(ctx.loops)
+        outside = home.bound_in.get(target.value, 0) < len(ctx.loops)
     elif isinstance(target, cst.Attribute):
         storage = ctx.storage(target)[1]
     if outside:
@@ -211,12 +219,12 @@ def _rebind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
     if isinstance(target, cst.Name):
         env = ctx.globals_of(target.value)
         env.variables[target.value] = value
-        ctx.assigned(frozenset({f"{env.number}:{target.value}"}), anew=False)
+        ctx.assigned([f"{env.number}:{target.value}"], anew=False)
     elif isinstance(target, cst.Attribute):
         owner = ctx.known(target.value)
         if isinstance(owner, Thing):
             owner.attrs[target.attr.value] = value
-            ctx.assigned(frozenset({f"#{owner.number}.{target.attr.value}"}), anew=False)
+            ctx.assigned([f"#{owner.number}.{target.attr.value}"], anew=False)
 
 
 def uncalled(ctx: Context, node: cst.Attribute) -> bool:
@@ -252,10 +260,10 @@ def counters_in(body: cst.BaseSuite) -> frozenset[str]:
     counted: set[str] = set()
     others: set[str] = set()
     for node in descendants(body):
-        if isinstance(node, cst.AugAssign) and isinstance(node.target, cst.Name):
-            one = isinstance(node.operator, cst.AddAssign) and text_of(node.value) == "1"
+        if type(node) is cst.AugAssign and type(node.target) is cst.Name:
+            one = type(node.operator) is cst.AddAssign and text_of(node.value) == "1"
             (counted if one else others).add(node.target.value)
-        elif isinstance(node, cst.AssignTarget | cst.AnnAssign) and isinstance(node.target, cst.Name):
+        elif (type(node) is cst.AssignTarget or type(node) is cst.AnnAssign) and type(node.target) is cst.Name:
             others.add(node.target.value)
     return frozenset(counted - others)
 
@@ -264,36 +272,32 @@ def counters_in(body: cst.BaseSuite) -> frozenset[str]:
 def names_bound_in(body: cst.BaseSuite) -> frozenset[str]:
     """The plain names that a block assigns to, at any depth within the same function."""
     names: set[str] = set()
-    todo: list[cst.CSTNode] = [body]
+    todo: list[cst.CSTNode | None] = [body]
     while todo:
         node = todo.pop()
-        if isinstance(node, cst.FunctionDef | cst.ClassDef | cst.Lambda):
-            continue
-        if isinstance(node, cst.Assign):
-            todo += [item.target for item in node.targets]
-        elif isinstance(node, cst.AugAssign | cst.AnnAssign | cst.For | cst.NamedExpr):
-            if isinstance(node.target, cst.Name):
-                names.add(node.target.value)
-            if isinstance(node, cst.For):
-                todo += [node.target, node.body, *([node.orelse.body] if node.orelse is not None else [])]
-        elif isinstance(node, cst.Name):
+        if type(node) is cst.Name:
             names.add(node.value)
-        elif isinstance(node, cst.Tuple | cst.List):
-            todo += [element.value for element in node.elements]
-        elif isinstance(node, cst.BaseSuite | cst.SimpleStatementLine | cst.Try | cst.While | cst.With):
-            todo += [
-                child
-                for child in children_of(node)
-                if isinstance(
-                    child,
-                    cst.BaseSuite
-                    | cst.BaseStatement
-                    | cst.BaseSmallStatement
-                    | cst.ExceptHandler
-                    | cst.Else
-                    | cst.Finally,
-                )
-            ]
-        elif isinstance(node, cst.If | cst.Else | cst.Finally | cst.ExceptHandler):
-            todo += [child for child in children_of(node) if isinstance(child, cst.BaseSuite | cst.If | cst.Else)]
+        elif type(node) in _BINDING:
+            todo += _BINDING[type(node)](node)
     return frozenset(names)
+
+
+_BINDING: dict[type, Callable[[Any], Iterable[cst.CSTNode | None]]] = {
+    cst.IndentedBlock: lambda node: node.body,
+    cst.SimpleStatementSuite: lambda node: node.body,
+    cst.SimpleStatementLine: lambda node: node.body,
+    cst.Assign: lambda node: [item.target for item in node.targets],
+    cst.AnnAssign: lambda node: [node.target],
+    cst.AugAssign: lambda node: [node.target],
+    cst.Tuple: lambda node: [element.value for element in node.elements],
+    cst.List: lambda node: [element.value for element in node.elements],
+    cst.For: lambda node: [node.target, node.body, node.orelse],
+    cst.While: lambda node: [node.body, node.orelse],
+    cst.If: lambda node: [node.body, node.orelse],
+    cst.Else: lambda node: [node.body],
+    cst.With: lambda node: [node.body],
+    cst.Try: lambda node: [node.body, *node.handlers, node.orelse, node.finalbody],
+    cst.ExceptHandler: lambda node: [node.body],
+    cst.Finally: lambda node: [node.body],
+}
+"""The parts of a statement, block or target in which names may be bound."""

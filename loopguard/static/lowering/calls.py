@@ -64,7 +64,7 @@ from loopguard.static.values import (
 
 def lower_call(ctx: Context, node: cst.Call) -> Value:
     """Lower a call expression: receiver, arguments, then what the call does."""
-    if isinstance(node.func, cst.Attribute):
+    if type(node.func) is cst.Attribute:
         if recognise.is_super(node.func.value):
             return _super_call(ctx, node, node.func.attr.value)
         owner = ctx.evaluate(ctx, node.func.value)
@@ -191,7 +191,7 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     if not relevant and isinstance(definition, cst.FunctionDef):
         replacement.handed_over([*arguments.values, *([receiver] if receiver is not None else [])])
         outer = function.env.root()
-        ctx.assigned(frozenset(f"{outer.number}:{name}" for name in globals_set_by(function.file, definition)))
+        ctx.assigned([f"{outer.number}:{name}" for name in globals_set_by(function.file, definition)])
         mode = _decorated_grad_mode(definition)
         if mode:
             return detached(ctx, Const(...), mode)

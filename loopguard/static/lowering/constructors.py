@@ -42,18 +42,17 @@ from loopguard.static.values import (
     Value,
     things_in,
 )
+from loopguard.static.wording import Wording
 
 NEW = "made anew"
 """How the beginning of an optimizer's life is marked."""
 
-_PARAMETERS = re.compile(r"param", re.IGNORECASE)
-_MAKES_OPTIMIZER = re.compile(r"optim", re.IGNORECASE)
-_MAKES_MODULE = re.compile(
+_PARAMETERS = Wording(r"param", re.IGNORECASE)
+_MAKES_OPTIMIZER = Wording(r"optim", re.IGNORECASE)
+_MAKES_MODULE = Wording(
     r"^(?:get|build|create|make|init|load)_?\w*(?:model|net|module|generator|discriminator|encoder|agent)"
 )
-_NOT_OPTIMIZER = re.compile(
-    r"sched|ema|average|clip|norm|logger|param|lr_|count|zero|step|save|load|state", re.IGNORECASE
-)
+_NOT_OPTIMIZER = Wording(r"sched|ema|average|clip|norm|logger|param|lr_|count|zero|step|save|load|state", re.IGNORECASE)
 
 
 def from_receiver(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value | None:

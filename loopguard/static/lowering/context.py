@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -151,7 +150,6 @@ class Context:
         event = Happening(
             kind,
             self.site(node),
-            text_of(node),
             target,
             loss,
             tuple(self.loops),
@@ -171,19 +169,19 @@ class Context:
         if not self.silent and self.graph.reachable:
             self.notes.append(Note(mistake, self.site(node), text_of(node), subject, facts, tuple(self.loops)))
 
-    def assigned(self, names: frozenset[str], *, anew: bool = True) -> None:
+    def assigned(self, names: Sequence[str], *, anew: bool = True) -> None:
         """End every assumption on the storage `names`; `anew` says that the old values play no part in the new ones."""
         for loop in self.loops:
-            loop.assigned |= names
+            loop.assigned.update(names)
         if anew and self.loops:
-            self.resets |= {(name, self.loops[-1].number) for name in names}
+            self.resets.update((name, self.loops[-1].number) for name in names)
         if self.silent or not names or not self.graph.reachable:
             return
         last = self.graph.nodes[-1]
         if last.assigned and self.graph.frontier == [(len(self.graph.nodes) - 1, None)]:
-            last.assigned |= names
+            last.assigned = last.assigned.union(names)
         else:
-            self.graph.add(Node("=", assigned=names))
+            self.graph.add(Node("=", assigned=frozenset(names)))
 
     def storage(self, node: cst.Name | cst.Attribute) -> tuple[str, str]:
         """The object that a variable or attribute stands for now, and the storage that an assignment changes."""
@@ -202,9 +200,9 @@ class Context:
 
     def peek(self, node: cst.BaseExpression) -> Value | None:
         """What a name or dotted name stands for, without lowering anything."""
-        if isinstance(node, cst.Name):
+        if type(node) is cst.Name:
             return self.env.lookup(node.value) or self._implicit.get(node.value)
-        if isinstance(node, cst.Attribute):
+        if type(node) is cst.Attribute:
             owner = self.peek(node.value)
             if isinstance(owner, Thing):
                 return owner.attrs.get(node.attr.value)
@@ -241,20 +239,43 @@ class Context:
         """The scope that an assignment to `name` binds in: this function's, unless it says `global` or `nonlocal`."""
         return self.frame.elsewhere.get(name, self.env)
 
-    @contextmanager
-    def within(self, env: Env, file: File) -> Iterator[None]:
+    def within(self, env: Env, file: File) -> _Within:
         """Evaluate in another scope."""
-        saved, self.frame = self.frame, Frame(env, file)
-        try:
-            yield
-        finally:
-            self.frame = saved
+        return _Within(self, Frame(env, file))
 
-    @contextmanager
-    def values_only(self) -> Iterator[None]:
+    def values_only(self) -> _Silence:
         """Evaluate for the values alone: no event is recorded."""
-        self.silent += 1
-        try:
-            yield
-        finally:
-            self.silent -= 1
+        return _Silence(self)
+
+
+# These two are entered so often that generators in their place would be noticed.
+
+
+class _Within:
+    """A stretch of lowering within a frame of its own."""
+
+    __slots__ = ("ctx", "frame")
+
+    def __init__(self, ctx: Context, frame: Frame) -> None:
+        self.ctx, self.frame = ctx, frame
+
+    def __enter__(self) -> None:
+        self.ctx.frame, self.frame = self.frame, self.ctx.frame
+
+    def __exit__(self, *_: object) -> None:
+        self.ctx.frame, self.frame = self.frame, self.ctx.frame
+
+
+class _Silence:
+    """A stretch of lowering that records nothing."""
+
+    __slots__ = ("ctx",)
+
+    def __init__(self, ctx: Context) -> None:
+        self.ctx = ctx
+
+    def __enter__(self) -> None:
+        self.ctx.silent += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.ctx.silent -= 1

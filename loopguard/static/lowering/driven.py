@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from loopguard.static.paths.graph import Loop, Node
 from loopguard.static.scope import File
 from loopguard.static.syntax import children_of, text_of
 from loopguard.static.values import Class, Function, Ref, Thing
+
+_ATTACHED = re.compile(r"@.*\bon\b")
+"""What stands over a function that a decorator attaches to an event of an engine, whatever it is called."""
 
 _PLAIN_BASES = frozenset(["object", "ABC", "Generic", "Protocol", "Module"])
 
@@ -81,26 +85,28 @@ def _is_hooked(classes: list[Class], driven: Driven) -> bool:
 
 def has_handlers(file: File, function: Function) -> bool:
     """Whether functions of a file, other than `function`, hold events and are attached to events of an engine."""
-    attached = [
-        node.name.value
-        for node in _functions(file)
-        if node is not function.node
-        and holds_events(file, node)
+    return "add_event_handler" in file.source.text or any(
+        node is not function.node
         and any(ATTACHES.search(text_of(_called(item.decorator))) for item in node.decorators)
-    ]
-    return bool(attached) or "add_event_handler" in file.source.text
+        and holds_events(file, node)
+        for node in _decorated(file)
+    )
 
 
 def _called(node: cst.BaseExpression) -> cst.BaseExpression:
     return node.func if isinstance(node, cst.Call) else node
 
 
-def _functions(file: File) -> Iterator[cst.FunctionDef]:
-    todo: list[cst.CSTNode] = [file.tree.module]
+def _decorated(file: File) -> Iterator[cst.FunctionDef]:
+    """The functions of a file that may be attached by a decorator. The bodies of others need not even be parsed."""
+    todo: list[cst.CSTNode] = [file.tree.module] if _ATTACHED.search(file.source.text) else []
     while todo:
         node = todo.pop()
-        if isinstance(node, cst.FunctionDef):
-            yield node
+        if type(node) is cst.FunctionDef:
+            if node.decorators:
+                yield node
+            if not _ATTACHED.search(file.tree.source(node)):
+                continue
         todo += children_of(node)
 
 

@@ -67,11 +67,11 @@ def _attribute(ctx: Context, node: cst.Attribute) -> Value:
 def _subscript(ctx: Context, node: cst.Subscript) -> Value:
     owner = ctx.evaluate(ctx, node.value)
     index: Value | None = None
-    text = ""
+    key: cst.BaseExpression | None = None
     for element in node.slice:
         if isinstance(element.slice, cst.Index):
-            index = ctx.evaluate(ctx, element.slice.value)
-            text = text_of(element.slice.value)
+            key = element.slice.value
+            index = ctx.evaluate(ctx, key)
     if len(node.slice) != 1:
         index = None
     if isinstance(owner, Group):
@@ -90,7 +90,7 @@ def _subscript(ctx: Context, node: cst.Subscript) -> Value:
     if isinstance(owner, Tensor):
         return computed(ctx, [owner])
     if isinstance(owner, Thing):
-        return owner.child(f"[{text}]") if text else owner
+        return owner.child(f"[{text_of(key)}]") if key is not None else owner
     return Thing(text_of(node))
 
 

@@ -104,18 +104,18 @@ def merged(items: list[Value]) -> Value:
 
 def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
     """Let an assignment target stand for `value`, and end what was assumed of its old value."""
-    loops = tuple(loop.number for loop in ctx.loops)
     if isinstance(value, Tensor) and OPTIMIZER_NAME.search(text_of(target)):
         value = _named_optimizer(value)
     if isinstance(value, Const):
         value = Const(value.value)  # a setting may be changed; only a literal in place is fixed
-    _label_elements(value, text_of(target) if isinstance(target, cst.Name | cst.Attribute) else "")
-    if isinstance(target, cst.Name):
+    if isinstance(value, Group | Table) and isinstance(target, cst.Name | cst.Attribute):
+        _label_elements(value, text_of(target))
+    if type(target) is cst.Name:
         if isinstance(value, Thing) and not value.label:
             value.label = target.value
         env = ctx.globals_of(target.value)
-        env.bind(target.value, value, loops)
-        ctx.assigned(frozenset({f"{env.number}:{target.value}"}))
+        env.bind(target.value, value, len(ctx.loops))
+        ctx.assigned([f"{env.number}:{target.value}"])
     elif isinstance(target, cst.Attribute):
         owner = ctx.evaluate(ctx, target.value)
         if isinstance(value, Thing) and not value.label:
@@ -125,7 +125,7 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
             if not (isinstance(value, Const) and isinstance(owner.attrs.get(target.attr.value), Thing)):
                 replacement.part(ctx, target, owner, value, old=owner.attrs.get(target.attr.value))
                 owner.attrs[target.attr.value] = value
-            ctx.assigned(frozenset({f"#{owner.number}.{target.attr.value}"}))
+            ctx.assigned([f"#{owner.number}.{target.attr.value}"])
     elif isinstance(target, cst.Subscript):
         _bind_element(ctx, target, value)
     elif isinstance(target, cst.Tuple | cst.List):
@@ -134,14 +134,14 @@ def bind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
         bind(ctx, target.value, Thing(""))
 
 
-def _label_elements(value: Value, name: str) -> None:
+def _label_elements(value: Group | Table, name: str) -> None:
     """Call what a collection was made with by its place in it, as the user will."""
     items: list[tuple[str, Value]] = []
     if isinstance(value, Table):
         items = [(repr(key).replace("'", '"'), item) for key, item in value.items.items()]
-    elif isinstance(value, Group) and not value.open:
+    elif not value.open:
         items = [(str(number), item) for number, item in enumerate(value.items)]
-    for key, item in items if name else ():
+    for key, item in items:
         if isinstance(item, Thing) and not item.label:
             item.label = f"{name}[{key}]"
 

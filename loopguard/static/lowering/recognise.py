@@ -43,14 +43,15 @@ from loopguard.static.values import (
     Value,
     leaves,
 )
+from loopguard.static.wording import Wording
 
-_TRAINS = re.compile(
+_TRAINS = Wording(
     r"backward|back_prop|backprop|(?:^|_)(?:train|fit|learn|optimize|closure)(?:_|$)|train_(?:step|batch|one)|update_(?:param|weight|model|net)|"
     r"^(?:run_)?step$|forward_backward|optimize_",
     re.IGNORECASE,
 )
-_CONSTRUCTION = re.compile(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
-_LOSS_NAME = re.compile(r"loss|err|cost|objective|criterion", re.IGNORECASE)
+_CONSTRUCTION = Wording(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
+_LOSS_NAME = Wording(r"loss|err|cost|objective|criterion", re.IGNORECASE)
 
 
 def may_train(name: str) -> bool:
@@ -65,7 +66,7 @@ def is_construction(name: str) -> bool:
 
 def is_super(node: cst.BaseExpression) -> bool:
     """Whether an expression is `super()`."""
-    return isinstance(node, cst.Call) and isinstance(node.func, cst.Name) and node.func.value == "super"
+    return type(node) is cst.Call and type(node.func) is cst.Name and node.func.value == "super"
 
 
 def method_event(ctx: Context, node: cst.Call, owner: Value, name: str, arguments: Arguments) -> Value | None:
@@ -252,7 +253,7 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
         and first is not None
         and not (isinstance(first, Const) or _LOSS_NAME.search(owner.label))
     ):
-        named = _LOSS_NAME.search(arguments.texts[0] if arguments.texts else "loss")
+        named = _LOSS_NAME.search(text_of(arguments.first) if arguments.first is not None else "loss")
         runs = owner.role in (Role.ACCELERATOR, Role.ENGINE, Role.SCALER)
         if runs or (named and (owner.role is not Role.OPAQUE or not owner.captured)):
             loss = provenance(first)

@@ -84,4 +84,9 @@ def handed_over(values: Iterable[Value]) -> None:
 
 def is_frozen(held: Thing) -> bool:
     """Whether all parameters of a module are frozen."""
-    return held.frozen or any(owner.frozen for owner in held.owners())
+    thing: Thing | None = held
+    while thing is not None:
+        if thing.frozen:
+            return True
+        thing = thing.parent
+    return False

@@ -20,6 +20,8 @@ from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
 
+_EXIT_NAMES = frozenset(name.rsplit(".", 1)[-1] for name in EXITS)
+
 
 def run(ctx: Context, block: Any) -> None:
     """Lower a block. After `if c: continue`, the rest of the block stands under `not c`."""
@@ -36,10 +38,10 @@ def run(ctx: Context, block: Any) -> None:
             if isinstance(statement, cst.FunctionDef | cst.ClassDef):
                 ctx.file.declare(statement, ctx.env)
             continue
-        if isinstance(statement, cst.SimpleStatementLine):
+        if type(statement) is cst.SimpleStatementLine:
             for small in statement.body:
                 _small(ctx, small)
-        elif isinstance(statement, cst.If):
+        elif type(statement) is cst.If:
             left = _if(ctx, statement)
             if left is not None:
                 ctx.guards.append(left)
@@ -59,11 +61,17 @@ def _small(ctx: Context, node: cst.BaseSmallStatement) -> None:
 
 
 def _expression(ctx: Context, node: cst.Expr) -> None:
-    if isinstance(node.value, cst.Attribute) and assignment.uncalled(ctx, node.value):
+    if type(node.value) is cst.Attribute and assignment.uncalled(ctx, node.value):
         return
     ctx.evaluate(ctx, node.value)
-    if isinstance(node.value, cst.Call) and text_of(node.value.func) in EXITS:
+    if type(node.value) is cst.Call and _is_exit(node.value.func):
         _stop(ctx)
+
+
+def _is_exit(function: cst.BaseExpression) -> bool:
+    """Whether a function ends the program."""
+    name = function.attr if isinstance(function, cst.Attribute) else function
+    return isinstance(name, cst.Name) and name.value in _EXIT_NAMES and text_of(function) in EXITS
 
 
 def _stop(ctx: Context) -> None:
@@ -125,20 +133,23 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     true_side, false_side = branch(ctx, node.test)
     variables = dict(ctx.env.variables)
 
+    # What is assumed is the value that the test has here, whatever the sides do to what it reads.
+    when = ctx.assume(node.test, True)
+    otherwise = Assumption(when.condition, not when.truth)
     ctx.graph.frontier = true_side
-    _guarded(ctx, ctx.assume(node.test, True), node.body, alive=bool(true_side))
+    _guarded(ctx, when, node.body, alive=bool(true_side))
     after_true, ended_true = ctx.graph.frontier, bool(true_side) and not ctx.graph.frontier
     variables_true = ctx.env.variables
 
     ctx.env.variables = variables if not ended_true else dict(variables)
     ctx.graph.frontier = false_side
     if isinstance(node.orelse, cst.If):
-        ctx.guards.append(ctx.assume(node.test, False))
+        ctx.guards.append(otherwise)
         if false_side or ctx.silent:
             _if(ctx, node.orelse)
         ctx.guards.pop()
     elif node.orelse is not None:
-        _guarded(ctx, ctx.assume(node.test, False), node.orelse.body, alive=bool(false_side))
+        _guarded(ctx, otherwise, node.orelse.body, alive=bool(false_side))
     ended_false = bool(false_side) and not ctx.graph.frontier
     after_false = ctx.graph.frontier
 
@@ -152,9 +163,9 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     if len(ctx.graph.nodes) == size and not ended_true and not ended_false:
         ctx.graph.frontier = before
     if ended_true and after_false:
-        return _rest(ctx.assume(node.test, False), node.body)
+        return _rest(otherwise, node.body)
     if ended_false and after_true:
-        return _rest(ctx.assume(node.test, True), node.orelse)
+        return _rest(when, node.orelse)
     return None
 
 
@@ -180,6 +191,9 @@ def _merged(env: Env, first: dict[str, Value], second: dict[str, Value]) -> dict
     merged = dict(second)
     for name, value in first.items():
         other = second.get(name, value)
+        if value is other:
+            merged[name] = value
+            continue
         if isinstance(value, Import) is not isinstance(other, Import):
             # One side has looked up what the other has not: they may well be the same.
             value, other = (env.file.resolve(item) if isinstance(item, Import) else item for item in (value, other))

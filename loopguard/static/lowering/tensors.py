@@ -88,7 +88,8 @@ def computed(
     `through` is the module that it goes through; `known` says that the operation cannot bring in other modules;
     `mean` and `divided` as in `Tensor`; `attaches` says that the result has a graph whatever the inputs are.
     """
-    merged = _merge([provenance(item) for item in inputs if not isinstance(item, Const)])
+    given = [provenance(item) for item in inputs if not isinstance(item, Const)]
+    merged = given[0] if len(given) == 1 else _merge(given)
     graph, cut = merged.graph, merged.cut
     if through is not None or not known:
         graph = Attachment.MAYBE if graph is Attachment.NO else graph

@@ -46,7 +46,7 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[None]:
         elif call is not None and name == ACCUMULATES and isinstance(call.func, cst.Attribute):
             ctx.accumulating = text_of(call.func)
             ctx.accumulating_depth = len(ctx.guards)
-            ctx.assigned(frozenset({SYNC}))
+            ctx.assigned([SYNC])
         elif call is not None and name == SCALES_LOSS and call.args:
             value = ctx.known(call.args[0].value)
         if item.asname is not None:

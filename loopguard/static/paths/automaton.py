@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from loopguard.lifecycles import gradient
@@ -31,7 +32,7 @@ class Effect:
 ANYTHING = Effect(None, anything=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Automaton:
     """The table of a lifecycle, and where its stories begin and end.
 
@@ -46,10 +47,15 @@ class Automaton:
     idle: tuple[Enum, Enum] | None = None
     outweighs: Mapping[frozenset[Enum], Enum] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def unknown(self) -> Belief:
         """The belief of somebody who knows nothing."""
         return frozenset(state for state, _ in self.transitions)
+
+    @cached_property
+    def faults(self) -> frozenset[Enum]:
+        """The actions that are a mistake in some state."""
+        return frozenset(action for (_, action), (_, mistake) in self.transitions.items() if mistake is not None)
 
     def after(self, belief: Belief, effect: Effect) -> tuple[Belief, Enum | None]:
         """The belief after an effect, and the mistake if the effect is one in every state of the belief."""

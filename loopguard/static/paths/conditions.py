@@ -99,12 +99,12 @@ def _variables(node: cst.BaseExpression) -> tuple[cst.Name | cst.Attribute, ...]
     todo: list[cst.CSTNode] = [node]
     while todo:
         item = todo.pop()
-        if isinstance(item, cst.Name):
+        if type(item) is cst.Name:
             found.append(item)
-        elif isinstance(item, cst.Attribute):
+        elif type(item) is cst.Attribute:
             found.append(item)
             todo.append(item.value)
-        elif isinstance(item, cst.Arg):
+        elif type(item) is cst.Arg:
             todo.append(item.value)
         else:
             todo += children_of(item)
@@ -184,4 +184,4 @@ def _is_constant(node: cst.BaseExpression) -> bool:
 
 @remembered
 def _calls_something(node: cst.BaseExpression) -> bool:
-    return any(isinstance(item, cst.Call) for item in descendants(node))
+    return any(type(item) is cst.Call for item in descendants(node))

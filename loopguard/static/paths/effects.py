@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
 from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effect
-from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.graph import Assumption, FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
 from loopguard.static.values import Role, Thing, things_in
 
 _MANY = 48
+
+_effects: WeakKeyDictionary[FlowGraph, list[Effects]] = WeakKeyDictionary()
 
 USED = Effect(Action.USE, sure=False)
 """Code takes the gradients as they are, so that discarding them afterwards is no loss."""
@@ -34,6 +37,8 @@ class Subject:
 
 def subjects_of(graph: FlowGraph) -> list[Subject]:
     """The subjects that the graph has events about."""
+    if graph.kinds.isdisjoint((Kind.STEP, Kind.CLEAR)):
+        return []
     optimizers: dict[Thing, None] = {}
     for event in graph.events():
         if event.kind in (Kind.STEP, Kind.CLEAR):
@@ -52,12 +57,14 @@ def subjects_of(graph: FlowGraph) -> list[Subject]:
 class Course:
     """What the events of a graph mean to one subject of one lifecycle: `of` an event's number, its effects.
 
-    `worth` are the conditions by which paths have to be kept apart for this subject.
+    `worth` are the conditions by which paths have to be kept apart for this subject, `onward` is what is known of the
+    ways between nodes.
     """
 
     def __init__(self, graph: FlowGraph, automaton: Automaton, of: dict[int, tuple[Effect, ...]]) -> None:
         self.automaton = automaton
         self.of = of
+        self.onward: dict[tuple[int, frozenset[Assumption]], tuple[tuple[int, frozenset[Assumption]], ...]] = {}
         self.worth = _conditions_worth_keeping(graph, of)
 
 
@@ -151,6 +158,13 @@ class Effects(Course):
             for event in self._events
             if event.kind is Kind.BACKWARD
         )
+
+
+def effects_of(graph: FlowGraph) -> list[Effects]:
+    """The effects on each subject that a graph, which is complete, has events about. Every verdict asks for them."""
+    if graph not in _effects:
+        _effects[graph] = [Effects(graph, subject) for subject in subjects_of(graph)]
+    return _effects[graph]
 
 
 def _has_more(part: Thing, event: Happening) -> bool:

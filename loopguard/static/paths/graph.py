@@ -6,11 +6,13 @@ is true (or false). The graph prints itself as Mermaid (https://mermaid.js.org/s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from loopguard.events import Kind
 from loopguard.lifecycles.window import Gate
+from loopguard.static.syntax import text_of
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -90,7 +92,6 @@ class Happening:
 
     kind: Kind
     site: Site
-    text: str
     target: Value | None = None
     loss: Tensor | None = None
     loops: tuple[Loop, ...] = ()
@@ -102,6 +103,11 @@ class Happening:
     depth: int = 0
     scaler: Thing | None = None
     grad_off: str = ""
+
+    @property
+    def text(self) -> str:
+        """The call or assignment as it is written."""
+        return text_of(self.site.node)
 
 
 @dataclass(slots=True, eq=False)
@@ -125,10 +131,12 @@ Frontier = list[tuple[int, Assumption | None]]
 
 
 class FlowGraph:
-    """The graph of one analysis, grown node by node behind a frontier."""
+    """The graph of one analysis, grown node by node behind a frontier. `kinds` are those of its events."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = [Node("start")]
+        self.kinds: set[Kind] = set()
+        self._events: list[Happening] = []
         self.frontier: Frontier = [(0, None)]
         self.loops: list[Loop] = []
         self.window_sizes: set[str] = set()
@@ -143,6 +151,9 @@ class FlowGraph:
         """Append `node` behind the frontier and make it the new one. Returns its number."""
         number = len(self.nodes)
         self.nodes.append(node)
+        if node.event is not None:
+            self.kinds.add(node.event.kind)
+            self._events.append(node.event)
         for source, assumption in self.frontier:
             self.nodes[source].successors.append((number, assumption))
         self.frontier = [(number, None)]
@@ -162,9 +173,9 @@ class FlowGraph:
         for source, assumption in frontier:
             self.nodes[source].successors.append((target, assumption))
 
-    def events(self) -> list[Happening]:
+    def events(self) -> Sequence[Happening]:
         """Every event, in the order of lowering."""
-        return [node.event for node in self.nodes if node.event is not None]
+        return self._events
 
     def mermaid(self) -> str:
         """The graph as a Mermaid flowchart."""

@@ -20,7 +20,7 @@ MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # not frozen, as too many are made for that
 class Fact:
     """A belief on arrival at a node, the assumptions that lead there, and the fact before it."""
 
@@ -64,7 +64,7 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
     A path ends where the state is decided anew, say at a sure step or clear, which begins a story of its own, and where
     nothing is known any more. So each story is short, and tells of a mistake from its cause to its effect.
     """
-    automaton, worth = course.automaton, course.worth
+    automaton = course.automaton
     unknown = automaton.unknown
     story = Story(start, [], {})
     firsts = [Fact(start, belief, assumptions, None) for assumptions in sorted(given, key=_in_words)]
@@ -72,7 +72,6 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
     seen = {(first.node, first.belief, first.assumptions) for first in firsts}
     while todo:
         fact = todo.popleft()
-        node = graph.nodes[fact.node]
         belief, over = fact.belief, False
         for effect in course.of.get(fact.node, ()):
             if fact.before is not None:
@@ -83,10 +82,7 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
             over = over or automaton.settles(effect, belief)
         if belief == unknown or (over and fact.before is not None):
             continue
-        assumptions = _kept(node, fact.assumptions)
-        for target, further in _successors(node, assumptions, worth):
-            if len(further) > MAX_ASSUMPTIONS:
-                continue
+        for target, further in _onward(graph, course, fact.node, fact.assumptions):
             key = (target, belief, further)
             if key not in seen:
                 seen.add(key)
@@ -97,14 +93,19 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
 
 
 def stories(graph: FlowGraph, course: Course) -> list[Story]:
-    """The stories of every event that begins one."""
-    reached = reachable(graph, course)
-    found = []
+    """The stories of every event that begins one, if any of them can come to a mistake."""
+    automaton = course.automaton
+    if not any(effect.sure and effect.action in automaton.faults for made in course.of.values() for effect in made):
+        return []  # nothing happens that could be a mistake
+    starts: dict[int, Belief] = {}
     for number, effects in course.of.items():
-        state = course.automaton.found.get(effects[0].action) if effects[0].sure and effects[0].action else None
-        if state is not None and number in reached:
-            found.append(tell(graph, course, number, frozenset({state}), reached[number]))
-    return found
+        state = automaton.found.get(effects[0].action) if effects[0].sure and effects[0].action else None
+        if state is not None:
+            starts[number] = frozenset({state})
+    reached = reachable(graph, course) if starts else {}
+    return [
+        tell(graph, course, number, belief, reached[number]) for number, belief in starts.items() if number in reached
+    ]
 
 
 def reachable(graph: FlowGraph, course: Course) -> dict[int, set[frozenset[Assumption]]]:
@@ -115,10 +116,9 @@ def reachable(graph: FlowGraph, course: Course) -> dict[int, set[frozenset[Assum
     count = 0
     while todo:
         number, assumptions = todo.popleft()
-        node = graph.nodes[number]
-        for target, further in _successors(node, _kept(node, assumptions), course.worth):
+        for target, further in _onward(graph, course, number, assumptions):
             known = found.setdefault(target, set())
-            if further not in known and len(further) <= MAX_ASSUMPTIONS:
+            if further not in known:
                 known.add(further)
                 todo.append((target, further))
                 count += 1
@@ -129,6 +129,25 @@ def reachable(graph: FlowGraph, course: Course) -> dict[int, set[frozenset[Assum
 
 def _in_words(assumptions: frozenset[Assumption]) -> list[str]:
     return sorted(map(str, assumptions))
+
+
+def _onward(
+    graph: FlowGraph, course: Course, number: int, assumptions: frozenset[Assumption]
+) -> tuple[tuple[int, frozenset[Assumption]], ...]:
+    """Where paths that arrive at a node under some assumptions go on to, and what they take to be true there.
+
+    Found out once per course: stories cross each other's ways.
+    """
+    found = course.onward.get((number, assumptions))
+    if found is None:
+        node = graph.nodes[number]
+        if course.worth or assumptions:
+            onward = _successors(node, _kept(node, assumptions), course.worth)
+            found = tuple((target, further) for target, further in onward if len(further) <= MAX_ASSUMPTIONS)
+        else:
+            found = tuple((target, assumptions) for target, _ in node.successors)  # nothing is ever assumed
+        course.onward[number, assumptions] = found
+    return found
 
 
 def _kept(node: Node, assumptions: frozenset[Assumption]) -> frozenset[Assumption]:

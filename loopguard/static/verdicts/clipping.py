@@ -9,7 +9,7 @@ from loopguard.events import Kind, Relation
 from loopguard.lifecycles import gradient
 from loopguard.lifecycles.clipping import TRANSITIONS, Action, Mistake, State
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
-from loopguard.static.paths.effects import Course, Effects, subjects_of
+from loopguard.static.paths.effects import Course, Effects, effects_of
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import guard_keys, innermost
 from loopguard.static.paths.relations import touches
@@ -37,8 +37,7 @@ def clipping_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     if not clips:
         return
     told: set[Happening] = set()
-    for subject in subjects_of(graph):
-        effects = Effects(graph, subject)
+    for effects in effects_of(graph):
         for slip in slips(graph, Course(graph, _CLIPPING, _effects(clips, effects, graph))):
             if slip.at not in told and _is_proved(graph, effects, slip):
                 case = _misplaced(file, effects, slip)

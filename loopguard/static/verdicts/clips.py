@@ -14,6 +14,8 @@ _MEASURES = re.compile(r"\binf\b|1e\+?[5-9]|1e\+?\d\d")
 
 def clips_of(graph: FlowGraph) -> list[Happening]:
     """The clips that bound something."""
+    if Kind.CLIP not in graph.kinds:
+        return []
     return [event for event in graph.events() if event.kind is Kind.CLIP and not _MEASURES.search(event.text)]
 
 

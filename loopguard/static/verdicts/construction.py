@@ -33,6 +33,8 @@ _THAWS = re.compile(
 
 def construction_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about the making of the optimizers on `graph`."""
+    if not graph.kinds >= {Kind.BUILD, Kind.STEP}:
+        return
     events = graph.events()
     for built in events:
         optimizer = built.target

@@ -8,7 +8,7 @@ from enum import Enum
 from loopguard.case import Case
 from loopguard.lifecycles import window
 from loopguard.lifecycles.gradient import Mistake
-from loopguard.static.paths.effects import subjects_of
+from loopguard.static.paths.effects import effects_of
 from loopguard.static.paths.graph import FlowGraph
 from loopguard.static.paths.solve import Violation
 from loopguard.static.scope import File
@@ -34,9 +34,9 @@ _Key = tuple[int, Enum]
 def gradient_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases that the gradient lifecycle of each optimizer on `graph` gives."""
     by_optimizer: dict[Thing, list[dict[_Key, Case]]] = {}
-    for subject in subjects_of(graph):
-        cases = _cases_of(Telling(file, graph, subject))
-        by_optimizer.setdefault(subject.optimizer, []).append(cases)
+    for effects in effects_of(graph):
+        cases = _cases_of(Telling(file, graph, effects))
+        by_optimizer.setdefault(effects.subject.optimizer, []).append(cases)
     for parts in by_optimizer.values():
         empty_steps = list(_empty_steps(parts))
         yield from empty_steps

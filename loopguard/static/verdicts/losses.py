@@ -22,7 +22,7 @@ def noted_cases(file: File, ctx: Context) -> Iterator[Case]:
     for note in ctx.notes:
         if note.site.file is not file:
             continue  # the other file tells it
-        if note.mistake is loss.Mistake.LAST_ONLY and not any(event.kind is Kind.STEP for event in ctx.graph.events()):
+        if note.mistake is loss.Mistake.LAST_ONLY and Kind.STEP not in ctx.graph.kinds:
             continue
         kind = Kind.BACKWARD if isinstance(note.mistake, loss.Mistake | mode.Mistake) else Kind.STEP
         if note.mistake is source.Mistake.UNCALLED:
@@ -34,6 +34,8 @@ def noted_cases(file: File, ctx: Context) -> Iterator[Case]:
 
 def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
     """The cases of losses that are summed or collected with their graphs, iteration after iteration."""
+    if not ctx.accumulations or Kind.BACKWARD not in ctx.graph.kinds:
+        return
     backwards = [event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None]
     for kept in ctx.accumulations:
         used = _used_by(kept, backwards, ctx.resets)

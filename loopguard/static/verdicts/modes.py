@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import libcst as cst
 
@@ -33,6 +33,8 @@ _TAKES_GRADIENTS = re.compile(r"(?<!zero_)(?<!no_)grad\(|requires_grad_\(\)|set_
 
 def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about the modes of modules on `graph`."""
+    if Kind.FORWARD not in graph.kinds:
+        return
     events = graph.events()
     switched = {thing for event in events if event.kind in (Kind.EVAL, Kind.TRAIN) for thing in things_in(event.target)}
     learning = {event for event in events if event.kind is Kind.FORWARD and _is_learning(graph, event)}
@@ -53,7 +55,7 @@ def mode_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
                 yield case
 
 
-def _is_switched_back(events: list[Happening], module: Thing) -> bool:
+def _is_switched_back(events: Sequence[Happening], module: Thing) -> bool:
     """Whether some loop switches a module to training: whoever wrote that wants its mode to change."""
     return any(event.kind is Kind.TRAIN and event.target is module and event.loops for event in events)
 
@@ -139,7 +141,7 @@ def _is_near(event: Happening, other: Happening) -> bool:
     return event.site.calls == other.site.calls
 
 
-def _has_nothing_to_do(slip: Slip, events: list[Happening]) -> bool:
+def _has_nothing_to_do(slip: Slip, events: Sequence[Happening]) -> bool:
     """Whether an evaluation that switches back at its end is left before it has evaluated anything."""
     switches_back = any(
         event.kind is Kind.TRAIN and event.number > slip.begins.number and _is_near(event, slip.begins)
@@ -202,7 +204,7 @@ def _not_eval(file: File, graph: FlowGraph, module: Thing, slip: Slip) -> Case |
     )
 
 
-def _is_adversary(events: list[Happening], module: Thing) -> bool:
+def _is_adversary(events: Sequence[Happening], module: Thing) -> bool:
     """Whether a module is trained through another one, which another optimizer steps: a generator, say.
 
     Those are commonly sampled in training mode, with the statistics of the batch.

@@ -25,23 +25,27 @@ _SYNCS = re.compile(r"no_sync|require_backward_grad_sync|set_requires_gradient_s
 
 def replica_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about distributed samplers and replicated modules on `graph`."""
-    yield from _untold(file, graph)
-    yield from _exchanged(file, graph)
+    if Kind.BACKWARD in graph.kinds:
+        yield from _untold(file, graph)
+        yield from _exchanged(file, graph)
 
 
 def _untold(file: File, graph: FlowGraph) -> Iterator[Case]:
     """Epochs that are trained on data of a sampler that shuffles, and is not told which one it is."""
     events = graph.events()
-    if _TELLS.search(file.source.text) or any(event.kind is Kind.EPOCH for event in events):
+    if Kind.EPOCH in graph.kinds:
         return
     built = {event.target: event for event in events if event.kind is Kind.BUILD}
     for event in events:
+        if event.kind is not Kind.BACKWARD or len(event.loops) < 2 or not event.loops[-1].batches:
+            continue
+        samplers = list(_samplers(event.loops[-1].over))
         epochs = [loop for loop in event.loops[:-1] if _EPOCH.search(loop.text)]
-        if event.kind is not Kind.BACKWARD or not epochs or not event.loops[-1].batches:
+        if not samplers or not epochs or _TELLS.search(file.source.text):
             continue
         if any(loop.file is None or _TELLS.search(loop.file.source.text) for loop in event.loops):
             continue
-        for sampler in _samplers(event.loops[-1].over):
+        for sampler in samplers:
             made = built.get(sampler)
             if made is not None and (epochs[0] in made.loops or _TELLS.search(made.site.file.source.text)):
                 continue
@@ -91,12 +95,10 @@ def _header(file: File, loop: Loop, inside: Happening) -> Event:
 
 def _exchanged(file: File, graph: FlowGraph) -> Iterator[Case]:
     """Backward passes of a window that all exchange gradients, although only the last needs to."""
-    if _SYNCS.search(file.source.text):
-        return
     for step in graph.events():
         loop = innermost(step)
         gate = window_gate(step, loop) if step.kind is Kind.STEP and loop is not None else None
-        if loop is None or gate is None or gate.condition.gate is None:
+        if loop is None or gate is None or gate.condition.gate is None or _SYNCS.search(file.source.text):
             continue
         for event in graph.events():
             if event.kind is Kind.BACKWARD and innermost(event) is loop and not event.via:

@@ -9,7 +9,7 @@ from loopguard.events import Kind, Relation
 from loopguard.lifecycles import gradient
 from loopguard.lifecycles.scaling import SCALES, STAGES, Action, Mistake, Scale, Stage
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
-from loopguard.static.paths.effects import Course, Effects, subjects_of
+from loopguard.static.paths.effects import Course, Effects, effects_of
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import guard_keys, innermost, window_gate
 from loopguard.static.scope import File
@@ -35,10 +35,9 @@ def scaling_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     if not any(event.scaler is not None or _is_scaled(event) for event in graph.events()):
         return
     told: set[tuple[Mistake, Happening]] = set()
-    for subject in subjects_of(graph):
-        effects = Effects(graph, subject)
+    for effects in effects_of(graph):
         found = [*slips(graph, Course(graph, _SCALE, _scales(graph, effects)))]
-        for scaler in _scalers_of(graph, subject.optimizer):
+        for scaler in _scalers_of(graph, effects.subject.optimizer):
             found += slips(graph, Course(graph, _STAGE, _stages(graph, effects, scaler)))
         for slip in found:
             mistake = Mistake(slip.mistake)

@@ -30,6 +30,8 @@ _MANY = 1_000
 
 def schedule_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about learning-rate schedules on `graph`."""
+    if Kind.SCHEDULE not in graph.kinds and not graph.kinds >= {Kind.BUILD, Kind.STEP}:
+        return
     moves = [event for event in graph.events() if event.kind is Kind.SCHEDULE]
     steps = [event for event in graph.events() if event.kind is Kind.STEP]
     seen: set[tuple[Mistake, object]] = set()

@@ -9,7 +9,7 @@ from loopguard.case import Case
 from loopguard.events import Kind
 from loopguard.lifecycles.gradient import State
 from loopguard.static.paths.automaton import GRADIENT, Belief
-from loopguard.static.paths.effects import Effects, Subject
+from loopguard.static.paths.effects import Effects
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import common_loops
 from loopguard.static.paths.solve import Fact, Story, Violation, reachable, tell
@@ -20,11 +20,11 @@ from loopguard.static.verdicts import evidence
 class Telling:
     """The stories of every event about one subject."""
 
-    def __init__(self, file: File, graph: FlowGraph, subject: Subject) -> None:
+    def __init__(self, file: File, graph: FlowGraph, effects: Effects) -> None:
         self.file = file
         self.graph = graph
-        self.subject = subject
-        self.effects = Effects(graph, subject)
+        self.subject = effects.subject
+        self.effects = effects
         self.events = graph.events()
         self.stories: list[Story] = []
         reached = reachable(graph, self.effects)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import window
-from loopguard.static.paths.effects import Effects, subjects_of
+from loopguard.static.paths.effects import Effects, effects_of
 from loopguard.static.paths.graph import Assumption, FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import SYNC
 from loopguard.static.paths.relations import touches
@@ -23,14 +23,14 @@ _WINDOW_SIZE = re.compile(r"accum|grad_acc|micro|update_freq", re.IGNORECASE)
 def window_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about accumulation windows on `graph`."""
     seen: set[Thing] = set()
-    for subject in subjects_of(graph):
-        if subject.optimizer in seen:
+    for effects in effects_of(graph) if Kind.STEP in graph.kinds else ():
+        optimizer = effects.subject.optimizer
+        if optimizer in seen:
             continue
-        seen.add(subject.optimizer)
-        effects = Effects(graph, subject)
+        seen.add(optimizer)
         for event in graph.events():
             own = event.site.file is file  # a window of another file is told there
-            if own and event.kind is Kind.STEP and event.target is subject.optimizer and event.loops:
+            if own and event.kind is Kind.STEP and event.target is optimizer and event.loops:
                 yield from _step_cases(file, graph, effects, event)
 
 
@@ -135,7 +135,7 @@ def _numbers_itself(loop: Loop, gate: window.Gate) -> bool:
     return gate.start is not None and re.search(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ", loop.text) is not None
 
 
-def _clears(events: list[Happening], effects: Effects) -> list[Happening]:
+def _clears(events: Sequence[Happening], effects: Effects) -> list[Happening]:
     return [event for event in events if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE]
 
 

@@ -1,0 +1,67 @@
+"""A file's tree of bare nodes."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Sequence
+from functools import partial
+
+import libcst as cst
+
+from loopguard.static.bare.kinds import Range, place_of
+from loopguard.static.bare.statements import NoBareTreeError, bare_module
+from loopguard.static.outline import Outline, outline
+from loopguard.static.parsed import ParsedTree
+from loopguard.static.syntax import UNREADABLE, Body, TextError, Tree
+
+
+def quick_tree(text: str, short: Outline | None = None) -> Tree:
+    """The tree of a text, whose outline may be known already: a bare one if there is one. Raises TextError."""
+    short = short or outline(text)
+    if short is None:
+        return ParsedTree(text)
+    try:
+        return BareTree(text, short)
+    except NoBareTreeError:
+        return ParsedTree(text, short)
+    except RecursionError:
+        raise TextError(1, 1, "nested too deeply") from None
+
+
+class BareTree(Tree):
+    """A tree of bare nodes. The body of a function is made when somebody looks into it."""
+
+    def __init__(self, text: str, short: Outline) -> None:
+        """Make it from the outline of the text. Raises NoBareTreeError."""
+        super().__init__(text)
+
+        def body(function: ast.AST) -> Body | None:
+            at = short.left_out.get(function)
+            if at is None:
+                return None
+            self.bodies.append(Body(partial(self._open, short, at), concrete=short.concrete[at]))
+            return self.bodies[-1]
+
+        self.module = bare_module(short.module, self.lines, 0, body)
+
+    def _open(self, short: Outline, at: int) -> Sequence[cst.BaseStatement]:
+        number = short.numbers[at]
+        assert number is not None
+        skipped = short.bodies[number][0] - 2
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                made = bare_module(ast.parse(short.body(number)), self.lines, skipped, lambda function: None)
+            except NoBareTreeError:
+                made = bare_module(ast.parse(UNREADABLE), UNREADABLE.split("\n"), 0, lambda function: None)
+        function = made.body[0]
+        assert isinstance(function, cst.FunctionDef)
+        statements: Sequence[cst.BaseStatement] = function.body.body  # type: ignore[assignment]
+        return statements
+
+    def range(self, node: cst.CSTNode) -> Range:
+        """Where `node` stands, without parentheses around it."""
+        place = place_of(node)
+        assert place is not None, node
+        return place[1]

@@ -1,0 +1,199 @@
+"""Text to a tree by libcst's parser, with the position of every node that an event or a loop can stand on.
+
+libcst's own position provider costs twice the parse, because it keeps a range for each node. This one runs
+the same code generation once with a state that only counts, and keeps the few kinds of node that are asked for.
+
+The body of a function is parsed when somebody looks into it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
+from typing import Any
+
+import libcst as cst
+from libcst._nodes.internal import CodegenState
+
+from loopguard.static.bare.kinds import Range
+from loopguard.static.outline import Outline, outline
+from loopguard.static.syntax import UNREADABLE, Body, TextError, Tree
+
+PLACED = frozenset(
+    {
+        *(cst.Call, cst.Attribute, cst.Subscript, cst.Lambda),
+        *(cst.Expr, cst.Assign, cst.AugAssign, cst.AnnAssign, cst.Del),
+        *(cst.For, cst.While, cst.If, cst.With, cst.Try, cst.TryStar, cst.Match, cst.FunctionDef, cst.ClassDef),
+    }
+)
+"""The kinds of node of which the range is known."""
+
+_NOTHING: AbstractContextManager[None] = nullcontext()
+
+_BRACKET = re.compile(r"[()\[\]{}]")
+_STEEP, _LONG = 100, 5_000
+
+
+def _is_steep(text: str) -> bool:
+    """Whether a text may be nested so deeply that libcst's parser, which has no limit of its own, would crash."""
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += 1 if bracket in "([{" else -1
+        if depth > _STEEP:
+            return True
+    return len(text) > _LONG and any(len(line) > _LONG for line in text.split("\n"))
+
+
+def _let_python_judge(text: str) -> None:
+    """Raise TextError if Python's own parser, which knows its limits, refuses a text."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as found:
+        raise TextError(found.lineno or 1, found.offset or 1, found.msg) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise TextError(1, 1, "nested too deeply") from None
+
+
+def _problem(text: str, error: cst.ParserSyntaxError) -> TextError:
+    """Where and why a text cannot be parsed. Python's own parser says it better, if it agrees."""
+    try:
+        _let_python_judge(text)
+    except TextError as found:
+        return found
+    reason = error.message.removeprefix("parser error: ").strip()
+    return TextError(error.raw_line, error.raw_column + 1, reason)
+
+
+class _Counter(CodegenState):
+    """A code generation state that writes nothing and knows at each moment which row and column it is at."""
+
+    def __init__(self, module: cst.Module) -> None:
+        super().__init__(default_indent=module.default_indent, default_newline=module.default_newline)
+        self.row, self.column = 1, 1
+        self.ranges: dict[cst.CSTNode, Range] = {}
+
+    def add_indent_tokens(self) -> None:
+        for token in self.indent_tokens:
+            self.column += len(token)
+
+    def add_token(self, value: str) -> None:
+        if "\n" in value:
+            self.row += value.count("\n")
+            self.column = len(value) - value.rfind("\n")
+        else:
+            self.column += len(value)
+
+    def record_syntactic_position(self, node: cst.CSTNode, *, start_node: Any = None, end_node: Any = None) -> Any:
+        return self._counted(node) if type(node) in PLACED else _NOTHING
+
+    @contextmanager
+    def _counted(self, node: cst.CSTNode) -> Iterator[None]:
+        row, column = self.row, self.column
+        yield
+        self.ranges[node] = (row, column, self.row, self.column)
+
+
+def _accept(self: cst.CSTNode) -> None:
+    """Check nothing."""
+
+
+@contextmanager
+def _trust() -> Iterator[None]:
+    """Have libcst not check each node that its own parser makes, which takes a sixth of the time."""
+    check = cst.CSTNode.__post_init__
+    cst.CSTNode.__post_init__ = _accept  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        cst.CSTNode.__post_init__ = check  # type: ignore[method-assign]
+
+
+def _functions(node: cst.Module | cst.CSTNode) -> Iterator[cst.FunctionDef]:
+    """The functions that are in no other function and in no loop, in the order of the text."""
+    for statement in getattr(node, "body", ()):
+        if isinstance(statement, cst.FunctionDef):
+            yield statement
+        elif isinstance(statement, cst.ClassDef | cst.With):
+            yield from _functions(statement.body)
+        elif isinstance(statement, cst.If):
+            rest: cst.If | cst.Else | None = statement
+            while rest is not None:
+                yield from _functions(rest.body)
+                rest = rest.orelse if isinstance(rest, cst.If) else None
+        elif isinstance(statement, cst.Try | cst.TryStar):
+            for part in (statement, *statement.handlers, statement.orelse, statement.finalbody):
+                if part is not None:
+                    yield from _functions(part.body)
+
+
+class ParsedTree(Tree):
+    """A tree with everything that is in the text, made by libcst's parser."""
+
+    def __init__(self, text: str, short: Outline | None = None) -> None:
+        """Parse `text`, whose outline may be known already. Raises TextError."""
+        if _is_steep(text):
+            _let_python_judge(text)
+        super().__init__(text)
+        self._ranges: dict[cst.CSTNode, Range] = {}
+        self._uncounted: list[tuple[cst.Module, Callable[[int], int]]] = []
+        short = short or outline(text)
+        try:
+            self.module = self._outlined(short) if short is not None else self._parse(text)
+        except cst.ParserSyntaxError as error:
+            raise _problem(text, error) from None
+        except RecursionError:
+            raise TextError(1, 1, "nested too deeply") from None
+
+    def _outlined(self, short: Outline) -> cst.Module:
+        """Parse a text without the bodies of its functions, which follow when they are asked for."""
+        module = self._parse(short.text, short.row)
+        for at, function in enumerate(_functions(module)):
+            number, start, end = short.numbers[at], short.starts[at], short.ends[at]
+            if end is not None:
+                self._ranges[function] = (*start, end + 1, 1)
+            if number is not None:
+                body = Body(partial(self._open, short, number), concrete=short.concrete[at], stub=function.body)
+                self.bodies.append(body)
+                object.__setattr__(function, "body", body)  # nobody has seen this node yet
+        return module
+
+    def _open(self, short: Outline, number: int) -> Sequence[cst.BaseStatement]:
+        def row(row: int) -> int:
+            return row + short.bodies[number][0] - 2
+
+        try:
+            module = self._parse(short.body(number), row)
+        except cst.ParserSyntaxError:
+            module = self._parse(UNREADABLE, row)  # Python can read it, or there were no outline
+        function = module.body[0]
+        assert isinstance(function, cst.FunctionDef) and isinstance(function.body, cst.IndentedBlock)
+        return function.body.body
+
+    def _parse(self, text: str, row: Callable[[int], int] = int) -> cst.Module:
+        """Parse a text whose row x is the row `row(x)` of the file."""
+        with _trust():
+            module = cst.parse_module(text)
+        self._uncounted.append((module, row))
+        return module
+
+    def close(self) -> None:
+        """Let go of the nodes, also of the statements of functions to which somebody holds on."""
+        super().close()
+        self._ranges.clear()
+        self._uncounted.clear()
+
+    def range(self, node: cst.CSTNode) -> Range:
+        """Where `node` stands, without parentheses around it."""
+        while node not in self._ranges:
+            module, row = self._uncounted.pop()
+            state = _Counter(module)
+            module._codegen(state)
+            for counted, (first, start, last, end) in state.ranges.items():
+                self._ranges.setdefault(counted, (row(first), start, row(last), end))
+        return self._ranges[node]

@@ -1,0 +1,20 @@
+"""What names say. A program uses the same few names again and again, so that it is worth remembering."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import lru_cache
+
+_SIZE = 1 << 12
+
+
+class Wording:
+    """A regular expression over names that remembers in which of them it was found."""
+
+    __slots__ = ("search",)
+
+    search: Callable[[str], re.Match[str] | None]
+
+    def __init__(self, pattern: str, flags: int = 0) -> None:
+        self.search = lru_cache(maxsize=_SIZE)(re.compile(pattern, flags).search)
