@@ -7,23 +7,26 @@ imports it. So what counts for a file is everything that was ever asked on behal
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from loopguard.folders import Folders
 from loopguard.stamps import Seen, digest, stamp
 
+Absence = frozenset[tuple[str, str]]
+"""Directories, each with a name that is missing in it. Files that import the same share it."""
+
 
 class Trace(NamedTuple):
-    """What was found out: files that were read; (importer, target) pairs; (importer, directory, missing name) triples.
+    """What was found out: files that were read; (importer, target) pairs; (importer, what it has missed) pairs.
 
     `stamps` are those of the directories, from before.
     """
 
     files: list[Seen]
     targets: list[tuple[str, str]]
-    missing: list[tuple[str, str, str]]
+    missing: list[tuple[str, Absence]]
     stamps: dict[str, str]
 
 
@@ -38,15 +41,16 @@ class Footprint:
         self._stamps: dict[str, str] = {}
         self._trace = Trace([], [], [], {})
 
-    def asked(self, importer: str, target: Path | None, missing: Sequence[str]) -> None:
+    def asked(self, importer: str, target: Path | None, missing: Iterable[Absence]) -> None:
         """Take down that `importer` was looked into and leads to `target`, and what was missing on the way."""
         source = self._absolute(importer)
         if target is not None:
             self._trace.targets.append((source, str(target)))
-        for path in missing:
-            folder, name = self._places.get(path) or self._miss(path)
-            self._trace.stamps[folder] = self._stamps[folder]
-            self._trace.missing.append((source, folder, name))
+        self._trace.missing.extend((source, absence) for absence in missing)
+
+    def absence(self, paths: Iterable[str]) -> Absence:
+        """That there are no files with these paths."""
+        return frozenset(self._places.get(path) or self._miss(path) for path in paths)
 
     def _absolute(self, path: str) -> str:
         if path not in self._sources:
@@ -84,4 +88,6 @@ class Footprint:
     def news(self) -> Trace:
         """What was found out since the last time."""
         news, self._trace = self._trace, Trace([], [], [], {})
+        for absence in {absence for _, absence in news.missing}:
+            news.stamps.update((folder, self._stamps[folder]) for folder, _ in absence)
         return news

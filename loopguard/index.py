@@ -114,8 +114,9 @@ class Writer:
             self._targets.setdefault(importer, set()).add(target)
         for folder, mark in trace.stamps.items():
             self._mark(folder, mark)
-        for importer, folder, name in trace.missing:
-            self._folders.setdefault(importer, set()).add(folder)
+        for importer, absence in trace.missing:
+            self._folders.setdefault(importer, set()).update(folder for folder, _ in absence)
+        for folder, name in {place for _, absence in trace.missing for place in absence}:
             self._names.setdefault(folder, set()).add(name)
 
     def _see(self, seen: Seen) -> None:

@@ -56,6 +56,8 @@ class _Pool:
         self._last: dict[connection.Connection, int] = {}
 
     def run(self, jobs: int) -> Iterator[Answer]:
+        if self._copies:
+            from loopguard import static  # noqa: F401 -- the copies need not load it each
         for _ in range(min(jobs, len(self._waiting))):
             self._start()
         while self._busy:
@@ -138,6 +140,7 @@ def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[co
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(*PATIENCE)
+    gc.freeze()  # what is there from the start will stay
     examiner = Examiner([Path(root) for root in roots])
     try:
         while True:

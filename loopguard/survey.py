@@ -73,7 +73,7 @@ class Survey:
                 return
         for file, terms in waiting:
             yield self._examiner.visit(file, terms)
-        self._learn(self._examiner.news())
+            self._learn(self._examiner.news())
 
     def _learn(self, trace: Trace | None) -> None:
         if self._cache is not None and trace is not None:

@@ -7,36 +7,56 @@ found ten times as fast, and most texts hold none of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import AnyStr, Generic
 
 
 class Words(Generic[AnyStr]):
-    """A pattern of which every match holds one of some plain texts; these are in lower case if case does not count."""
+    """A pattern for what stands on one line, and always holds one of some plain texts.
+
+    These are in lower case if case does not count.
+    """
 
     def __init__(self, pattern: AnyStr, *plain: AnyStr, ignoring_case: bool = False) -> None:
         self._pattern: re.Pattern[AnyStr] = re.compile(pattern, re.IGNORECASE if ignoring_case else 0)
         self._plain: tuple[AnyStr, ...] = plain
         self._ignoring_case = ignoring_case
+        self._end: AnyStr = "\n" if isinstance(pattern, str) else b"\n"
 
     def search(self, text: AnyStr) -> re.Match[AnyStr] | None:
-        """The first match in a text."""
-        read = text.lower() if self._ignoring_case else text
-        for word in self._plain:
-            if word in read:
-                return self._pattern.search(text)
+        """A match in a text."""
+        for start, end in self._candidates(text):
+            found = self._pattern.search(text, start, end)
+            if found is not None:
+                return found
         return None
 
     def rows(self: Words[str], lines: Sequence[str]) -> list[int]:
         """The numbers, from 1, of the lines that have a match."""
         text = "\n".join(lines)
-        read = text.lower() if self._ignoring_case else text
-        candidates: set[int] = set()
+        found = {start for start, end in self._candidates(text) if self._pattern.search(text, start, end)}
+        rows: list[int] = []
+        row, behind = 1, 0
+        for start in sorted(found):
+            row += text.count("\n", behind, start)
+            behind = start
+            rows.append(row)
+        return rows
+
+    def _candidates(self, text: AnyStr) -> Iterator[tuple[int, int]]:
+        """The start and end of each line that holds a plain text, perhaps more than once."""
+        read = _small(text) if self._ignoring_case else text
         for word in self._plain:
-            row, behind, at = 0, 0, read.find(word)
+            at = read.find(word)
             while at >= 0:
-                row += read.count("\n", behind, at)
-                candidates.add(row)
-                behind = read.find("\n", at)
-                at = read.find(word, behind) if behind >= 0 else -1
-        return [row + 1 for row in sorted(candidates) if self._pattern.search(lines[row])]
+                end = read.find(self._end, at)
+                yield read.rfind(self._end, 0, at) + 1, end if end >= 0 else len(text)
+                at = read.find(word, end) if end >= 0 else -1
+
+
+def _small(text: AnyStr) -> AnyStr:
+    """A text in lower case, of the same length: there is a letter whose small form is two."""
+    small = text.lower()
+    if isinstance(text, str) and len(small) != len(text):
+        return "".join(letter if len(letter.lower()) > 1 else letter.lower() for letter in text)
+    return small

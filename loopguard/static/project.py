@@ -8,19 +8,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopguard.footprint import Footprint
+from loopguard.footprint import Absence, Footprint
 from loopguard.knowledge import Knowledge
 from loopguard.static.bare.tree import quick_tree
 from loopguard.static.outline import outline
 from loopguard.static.scope import Defined, File, Names
 from loopguard.static.syntax import TextError
 from loopguard.static.values import FileValue, Inert, Value
+from loopguard.words import Words
 
 if TYPE_CHECKING:
     from loopguard.source import Source
 
-_EVENT_WORDS = re.compile(rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch")
-_TRAINING = re.compile(rb"backward|zero_grad|\.step\b|loss_scaler")
+_EVENT_WORDS = Words(
+    rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch",
+    *(b"optim", b"backward", b".step", b"Optim", b".eval()", b".train(", b".grad", b"zero_grad", b"set_epoch"),
+)
+_TRAINING = Words(rb"backward|zero_grad|\.step\b|loss_scaler", b"backward", b".step", b"zero_grad", b"loss_scaler")
 _FAR = 4
 """How far away a call may lead to training: a file counts two, the `__init__.py` of a package one."""
 _IMPORT = re.compile(
@@ -29,6 +33,9 @@ _IMPORT = re.compile(
     re.MULTILINE,
 )
 _FOREIGN_LIMIT = 1_000_000
+
+Found = tuple[Path | None, Sequence[Absence]]
+"""Where a module is, and where there is no such file."""
 
 
 class Project:
@@ -47,7 +54,8 @@ class Project:
         self.footprint = footprint or Footprint()
         self.size = 0
         self._files: dict[Path, Value | None] = {}
-        self._places: dict[tuple[str, int, str], tuple[Path | None, Sequence[str]]] = {}
+        self._places: dict[tuple[str, int, str], Found] = {}
+        self._homes: dict[tuple[str, int, str], tuple[Sequence[str], Absence]] = {}
         self._asked: set[tuple[str, tuple[str, int, str]]] = set()
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
@@ -109,18 +117,44 @@ class Project:
             self.footprint.asked(importer, path, missing)
         return path
 
-    def _search(self, module: str, level: int, folder: str) -> tuple[Path | None, Sequence[str]]:
+    def _search(self, module: str, level: int, folder: str) -> Found:
         """Where a module is, and where it was looked for in vain."""
-        parts = module.split(".") if module else []
         bases = [os.path.join(folder, *[".."] * (level - 1))] if level else [folder, *self._roots]  # noqa: PTH118
+        package, _, rest = module.partition(".")
+        if not rest:
+            return self._look(module, bases)
+        # Most are in packages that are not of the project at all.
+        key = (package, level, folder)
+        if key not in self._homes:
+            self._homes[key] = self._homes_of(package, bases)
+        homes, missing = self._homes[key]
+        if not homes:
+            return None, [missing]
+        path, further = self._look(module, homes)
+        return path, [missing, *further]
+
+    def _homes_of(self, package: str, bases: Sequence[str]) -> tuple[Sequence[str], Absence]:
+        """In which of some folders there is a directory for a package, and that there is none in the others."""
+        homes: list[str] = []
+        missing: list[str] = []
+        for base in bases:
+            place = os.path.join(base, package)  # noqa: PTH118
+            if self.footprint.folders.is_there(place):
+                homes.append(base)
+            else:
+                missing.append(os.path.join(place, "__init__.py"))  # noqa: PTH118
+        return homes, self.footprint.absence(missing)
+
+    def _look(self, module: str, bases: Sequence[str]) -> Found:
+        parts = module.split(".") if module else []
         missing: list[str] = []
         for base in bases:
             stem = os.path.join(base, *parts)  # noqa: PTH118
             for path in ([f"{stem}.py"] if parts else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
                 if self.footprint.folders.hold(path):
-                    return Path(path).resolve(), missing
+                    return Path(path).resolve(), [self.footprint.absence(missing)]
                 missing.append(path)
-        return None, missing
+        return None, [self.footprint.absence(missing)]
 
     def _read(self, path: Path) -> bytes | None:
         """The bytes of a file that may hold events; None for any other."""
