@@ -17,7 +17,7 @@ from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.driven import driving_of
 from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
-from loopguard.static.lowering.roots import is_root, is_worth_it
+from loopguard.static.lowering.roots import is_root, is_worth_it, may_be_worth_it
 from loopguard.static.outline import Outline, outline
 from loopguard.static.parsed import ParsedTree
 from loopguard.static.project import Project
@@ -49,6 +49,8 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
     try:
+        if not may_be_worth_it(source.text, source.path, project):
+            return
         short = outline(source.text)
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
         names = Names(source.path, project, short.bindings) if short is not None else None

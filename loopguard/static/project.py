@@ -29,9 +29,10 @@ _FAR = 4
 """How far away a call may lead to training: a file counts two, the `__init__.py` of a package one."""
 _IMPORT = re.compile(
     rb"^[ \t]*(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)"
-    rb"|import[ \t]+(?P<plain>[\w.]+))",
+    rb"|import[ \t]+(?P<plain>[\w.][^\n;#]*))",
     re.MULTILINE,
 )
+_WORD = re.compile(rb"[\w.]+")
 _FOREIGN_LIMIT = 1_000_000
 
 Found = tuple[Path | None, Sequence[Absence]]
@@ -93,6 +94,10 @@ class Project:
     def trains(self, path: str) -> bool:
         """Whether a file of the project may train, or call what does."""
         return self._trains(Path(path).resolve(), _FAR)
+
+    def imports_training(self, text: str, path: str) -> bool:
+        """Whether an import in the text of the file at `path` leads to code that may train. Nothing is parsed."""
+        return any(self._trains(target, _FAR) for target in self._imported_by(text.encode(), path))
 
     def _trains(self, path: Path, far: int) -> bool:
         if (path, far) not in self._training:
@@ -230,17 +235,20 @@ class Project:
             yield from self._targets[path]
             return
         targets: list[Path] = []
-        for found in _IMPORT.finditer(self._text(path)):
-            module = (found["module"] or found["plain"] or b"").decode()
-            level = len(found["dots"] or b"")
-            names = re.findall(rb"\w+", found["names"] or b"")
-            inner = [f"{module}.{name.decode()}" if module else name.decode() for name in names]
-            for candidate in (module, *inner) if module or not level else inner:
-                target = self._place(candidate, level, str(path)) if candidate else None
-                if target is not None and target != path:
-                    targets.append(target)
-                    yield target
+        for target in self._imported_by(self._text(path), str(path)):
+            if target != path:
+                targets.append(target)
+                yield target
         self._targets[path] = targets
+
+    def _imported_by(self, data: bytes, importer: str) -> Iterator[Path]:
+        """The files of the project that the imports in some bytes lead to, as far as no parse is needed for that."""
+        for found in _IMPORT.finditer(data):
+            level = len(found["dots"] or b"")
+            for module in _modules(found):
+                target = self._place(module, level, importer)
+                if target is not None:
+                    yield target
 
     def _text(self, path: Path) -> bytes:
         return self.footprint.read(path)
@@ -265,3 +273,15 @@ class Project:
             return Source.from_bytes(self._text(path), shown(path), path)
         except SourceError:
             return None
+
+
+def _modules(found: re.Match[bytes]) -> Iterator[str]:
+    """The modules that an import may mean: `from a import b` means `a`, and may mean `a.b`."""
+    if found["plain"]:
+        yield from (_WORD.findall(part)[0].decode() for part in found["plain"].split(b",") if _WORD.search(part))
+        return
+    module = (found["module"] or b"").decode()
+    if module:
+        yield module
+    for name in _WORD.findall(found["names"] or b""):
+        yield f"{module}.{name.decode()}" if module else name.decode()

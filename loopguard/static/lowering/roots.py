@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import libcst as cst
 
 from loopguard.static.lowering.relevance import STRICT
+from loopguard.static.project import Project
 from loopguard.static.scope import File, Import, Names
 from loopguard.static.syntax import code_of
 from loopguard.static.values import Class, FileValue, Function, Value
@@ -25,6 +26,18 @@ _MATTERS = Words(r"\.eval\(|\b(?:training_step|compute_loss)\b", ".eval(", "trai
 
 _callers: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 _words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
+
+
+def may_be_worth_it(text: str, path: str, project: Project) -> bool:
+    """Whether anything may come of a file, before any of it is parsed: it has words of training, or an import has.
+
+    What this says no to, `is_worth_it` says no to as well.
+    """
+    if STRICT.search(text) or _MATTERS.search(text):
+        return True
+    if bool(project.knowledge) and project.knowledge.mentioned_in(text):
+        return True
+    return project.imports_training(text, path)
 
 
 def is_worth_it(text: str, names: Names) -> bool:
