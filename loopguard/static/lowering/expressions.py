@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -94,7 +95,16 @@ def _subscript(ctx: Context, node: cst.Subscript) -> Value:
     return Thing(text_of(node))
 
 
-_literal = lru_cache(maxsize=1 << 10)(ast.literal_eval)
+_PLAIN_STRING = re.compile(r"""(['"])([^'"\\]*)\1""")
+
+
+@lru_cache(maxsize=1 << 12)
+def _literal(text: str) -> object:
+    """The value of a number or a string. Python's parser is for those that are not plain."""
+    if text.isdecimal() and (text[0] != "0" or text == "0"):
+        return int(text)
+    plain = _PLAIN_STRING.fullmatch(text)
+    return plain[2] if plain is not None else ast.literal_eval(text)
 
 
 def _constant(ctx: Context, node: Any) -> Value:
