@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gc
 import json
 import resource
 import sys
@@ -19,7 +20,7 @@ import libcst
 from loopguard.check import Checker
 from loopguard.config import Options
 from loopguard.discover import discover
-from loopguard.examine import EVENT
+from loopguard.examine import EVENT, PATIENCE
 from loopguard.report import Context, render
 from loopguard.report.style import choose
 from loopguard.settings import Resolver
@@ -59,6 +60,7 @@ class Clock:
 
 def main() -> None:
     """Measure and print."""
+    gc.set_threshold(*PATIENCE)  # as the command does
     tree = Path(sys.argv[-1])
     resolver = Resolver(Options(base=str(Path.cwd())), None, True)
     clock = Clock()
@@ -75,14 +77,15 @@ def main() -> None:
 
     clock.measure("prefilter", prefilter)
     if "--candidates" in sys.argv:
-        print(json.dumps([str(file) for file in candidates]))
+        print(json.dumps([str(file) for file in candidates if file.suffix == ".py"]))
         return
     analyse = import_module("loopguard.static.analyse")
     cases = analyse._cases
     analyse._cases = lambda *given: list(cases(*given))
-    clock.watch(ast, "parse", "outline", sized=True)
-    clock.watch(libcst, "parse_module", "parse", sized=True)
-    for function in ("lower_module", "lower_function"):
+    clock.watch(ast, "parse", "parse", sized=True)
+    clock.watch(import_module("loopguard.static.bare.tree"), "bare_module", "bare nodes")
+    clock.watch(libcst, "parse_module", "libcst", sized=True)
+    for function in ("lower_module", "lower_function", "lower_process"):
         clock.watch(analyse, function, "lower")
     clock.watch(analyse, "_cases", "solve")
     checker = Checker(resolver, [tree.absolute()])
@@ -103,7 +106,7 @@ def main() -> None:
     megabytes = sum(sizes[file] for file in candidates) / 1e6
     print(f"{len(files)} files, {sum(sizes.values()) / 1e6:.1f} MB; {len(candidates)} candidates, {megabytes:.1f} MB")
     print(f"{'one process':20} {'seconds':>8} {'share':>7} {'MB':>7}")
-    for phase in ("discovery", "prefilter", "outline", "parse", "lower", "solve", "report", "the rest"):
+    for phase in ("discovery", "prefilter", "parse", "bare nodes", "libcst", "lower", "solve", "report", "the rest"):
         size = f"{clock.bytes[phase] / 1e6:7.1f}" if clock.bytes[phase] else ""
         print(f"{phase:20} {clock.spent[phase]:8.2f} {clock.spent[phase] / whole:7.0%} {size}".rstrip())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

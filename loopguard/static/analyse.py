@@ -65,20 +65,17 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
 
 
 def _read(source: Source, project: Project, short: Outline | None) -> Iterator[Case]:
-    """The mistakes in a text: where a look at bare nodes finds any, those that libcst's own tree shows."""
-    suspected: list[Case] = []
-    if short is not None:
-        suspected += _seen_in(quick_tree(source.text, short), source, project)
-        if not suspected:
-            return
+    """The mistakes in a text: where a look at bare nodes finds one, those that libcst's own tree shows."""
+    if short is None:
+        yield from _seen_in(ParsedTree(source.text), source, project)
+        return
+    if next(_seen_in(quick_tree(source.text, short), source, project), None) is None:
+        return
     try:
-        tree = ParsedTree(source.text, short)
+        tree: Tree = ParsedTree(source.text, short)
     except TextError:
-        if short is None:
-            raise
-        yield from suspected  # Python reads it, and libcst does not
-    else:
-        yield from _seen_in(tree, source, project)
+        tree = quick_tree(source.text, short)  # Python reads it, and libcst does not
+    yield from _seen_in(tree, source, project)
 
 
 def _seen_in(tree: Tree, source: Source, project: Project) -> Iterator[Case]:
