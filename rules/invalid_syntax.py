@@ -14,6 +14,8 @@ as "checked, nothing found"; so it is a finding like any other, and the command 
 
 The rest of the file is not checked: mend the syntax, then check again.
 
+A file without a word of training, which imports nothing that has one, is not parsed: nothing is said of its syntax.
+
 The file is read as the Python that runs loopguard reads it. Syntax of a newer Python can be reported
 although it is valid there. Python 2 code is reported at its first statement that Python 3 cannot read,
 most often a `print`.
