@@ -143,9 +143,9 @@ def _beyond(way: Way, through: Mapping[int, Way]) -> Way:
 def _add(ways: list[Way], way: Way) -> None:
     """Add a way to those from the same node; both sides of a choice that makes no difference are one way."""
     for place, other in enumerate(ways):
-        if way.target == other.target and way.kept == other.kept and not way.added and not other.added:
+        if way.target == other.target and way.kept == other.kept:
             if way.is_free or other.is_free or (way.denied == other.known and way.known == other.denied):
-                ways[place] = way._replace(denied=0, known=0)
+                ways[place] = way._replace(denied=0, known=0, added=0)
                 return
     ways.append(way)
 
