@@ -10,9 +10,9 @@ from weakref import WeakKeyDictionary
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
 from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effect
-from loopguard.static.paths.graph import FlowGraph, Happening
+from loopguard.static.paths.graph import Condition, FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
-from loopguard.static.paths.ways import Ways, bits
+from loopguard.static.paths.ways import Ways, choices_of
 from loopguard.static.values import Role, Thing, things_in
 
 _MANY = 48
@@ -62,13 +62,14 @@ class Course:
         self.automaton = automaton
         self.of = of
         self._concerned = [event for event in graph.events() if event.number in of]
-        self._worth: int | None = None
+        self._ways: Ways | None = None
 
-    def worth(self, ways: Ways) -> int:
-        """The assumptions by which paths have to be kept apart for this subject."""
-        if self._worth is None:
-            self._worth = _worth_keeping(ways, self._concerned)
-        return self._worth
+    def ways(self, graph: FlowGraph) -> Ways:
+        """The ways between events, where paths are kept apart by what matters to this subject."""
+        if self._ways is None:
+            choices = choices_of(graph)
+            self._ways = choices.ways(_worth_keeping(choices.conditions, self._concerned))
+        return self._ways
 
 
 class Effects(Course):
@@ -191,18 +192,18 @@ _ATOM = re.compile(r" (?:and|or) ")
 _COMPARED = re.compile(r" (?:==|is|in|<|>|!=|is not|not in|<=|>=) ")
 
 
-def _worth_keeping(ways: Ways, concerned: Iterable[Happening]) -> int:
+def _worth_keeping(tested: Iterable[Condition], concerned: Iterable[Happening]) -> tuple[Condition, ...]:
     """The conditions that stand over events about the subject in two places or more: only those correlate anything."""
     places: dict[str, set[int]] = {}
     for guard in {id(guard): guard for event in concerned for guard in event.guards}.values():
         for name in _named_in(guard.condition.text):
             places.setdefault(name, set()).add(id(guard))
     often = {name for name, guards in places.items() if len(guards) > 1}
-    found = 0
-    for number, condition in enumerate(ways.conditions):
-        if any(key and key.split("@")[0] in often for key in (condition.key, condition.subject)):
-            found |= bits(number)
-    return found
+    return tuple(
+        condition
+        for condition in tested
+        if any(key and key.split("@")[0] in often for key in (condition.key, condition.subject))
+    )
 
 
 def _named_in(text: str) -> set[str]:

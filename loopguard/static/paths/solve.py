@@ -14,7 +14,7 @@ from enum import Enum
 from loopguard.static.paths.automaton import Belief
 from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph
-from loopguard.static.paths.ways import Ways, ways_of
+from loopguard.static.paths.ways import Ways
 
 MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
@@ -67,8 +67,7 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
     automaton = course.automaton
     unknown = automaton.unknown
     story = Story(start, [], {})
-    ways = ways_of(graph)
-    worth = course.worth(ways)
+    ways = course.ways(graph)
     todo = deque(Fact(start, belief, assumed, None) for assumed in sorted(given))
     seen = {(start, belief, first.assumed) for first in todo}
     while todo:
@@ -83,7 +82,7 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
             over = over or automaton.settles(effect, belief)
         if belief == unknown or (over and fact.before is not None):
             continue
-        for target, further in _onward(ways, fact.node, fact.assumed, worth):
+        for target, further in _onward(ways, fact.node, fact.assumed):
             key = (target, belief, further)
             if key not in seen:
                 seen.add(key)
@@ -110,31 +109,22 @@ def stories(graph: FlowGraph, course: Course) -> list[Story]:
 
 
 def reachable(graph: FlowGraph, course: Course) -> Mapping[int, set[int]]:
-    """For each node that a path without a contradiction leads to, what such paths take to be true on arrival."""
-    ways = ways_of(graph)
-    worth = course.worth(ways)
-    found = ways.reached.get(worth)
-    if found is None:
-        found = ways.reached[worth] = _reached(ways, worth) or {number: {0} for number in range(len(graph.nodes))}
-    return found
-
-
-def _reached(ways: Ways, worth: int) -> dict[int, set[int]] | None:
-    """What holds on arrival at each node that can be reached; None if that is too much."""
+    """For each node that a path without a contradiction leads to, what such paths have assumed on arrival."""
+    ways = course.ways(graph)
     todo = deque([(0, 0)])
     found: dict[int, set[int]] = {0: {0}}
     count = 0
     while todo:
-        for target, further in _onward(ways, *todo.popleft(), worth):
+        for target, further in _onward(ways, *todo.popleft()):
             known = found.setdefault(target, set())
             if further not in known:
                 known.add(further)
                 todo.append((target, further))
                 count += 1
         if count > MAX_FACTS:
-            return None
+            return {number: {0} for number in range(len(graph.nodes))}
     return found
 
 
-def _onward(ways: Ways, number: int, assumed: int, worth: int) -> list[tuple[int, int]]:
-    return [way for way in ways.onward(number, assumed, worth) if way[1].bit_count() <= MAX_ASSUMPTIONS]
+def _onward(ways: Ways, number: int, assumed: int) -> list[tuple[int, int]]:
+    return [way for way in ways.onward(number, assumed) if way[1].bit_count() <= MAX_ASSUMPTIONS]

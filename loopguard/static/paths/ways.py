@@ -1,19 +1,18 @@
-"""The ways between the events of a graph, for the worklist to walk on: found out once for all subjects.
+"""The ways between the events of a graph, for the worklist to walk on.
 
-What a path has assumed is a set of bits, two for each condition: one for its being true, one for its being false. An
+A node that is no event, and that leads on in one way only, is left out, as is a choice that makes no difference. An
 assumption is let go of where nothing that lies ahead can be decided by it, so that paths that differ in nothing else
-become one; this is what liveness analysis does for variables. A node that is no event, and that leads on in one way
-only, is left out, as is a choice that makes no difference.
+become one; this is what liveness analysis does for variables.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from loopguard.static.paths.conditions import decide
-from loopguard.static.paths.graph import Assumption, Condition, FlowGraph, Node
+from loopguard.static.paths.assumptions import Assumptions
+from loopguard.static.paths.graph import Condition, FlowGraph, Node
 
 
 class Way(NamedTuple):
@@ -36,40 +35,30 @@ class Way(NamedTuple):
 
 
 class Ways:
-    """The ways between the nodes of a graph, by the node that they start from. `conditions` are those it tests."""
+    """The ways between some nodes where paths are kept apart by some assumptions, by the node that they start from.
 
-    def __init__(self, graph: FlowGraph) -> None:
-        self.conditions = list(
-            dict.fromkeys(item.condition for node in graph.nodes for _, item in node.successors if item is not None)
-        )
-        self.reached: dict[int, dict[int, set[int]]] = {}
-        """What the worklist has found to hold on arrival at each node, by the assumptions worth keeping."""
-        looped = {loop for event in graph.events() for loop in event.loops}
-        self._plain = [
-            number > 0 and node.event is None and node.again not in looped for number, node in enumerate(graph.nodes)
-        ]
-        self._from = _translated(graph.nodes, self.conditions)
-        self._numbers = [number for number in range(len(graph.nodes) - 1, -1, -1) if self._from[number]]
-        self._live = [0] * len(graph.nodes)
+    `plain` says of each node whether it may be left out.
+    """
+
+    def __init__(self, nodes: list[Node], plain: list[bool], assumptions: Assumptions) -> None:
+        self._plain = plain
+        self._from = [_translated(node, assumptions) for node in nodes]
+        self._numbers = [number for number in range(len(nodes) - 1, -1, -1) if self._from[number]]
         while self._shortened():
             pass
 
-    def onward(self, number: int, assumed: int, worth: int) -> list[tuple[int, int]]:
-        """Where paths that have assumed this go on to from a node, and what they have assumed on arrival.
-
-        Of new assumptions, they make those in `worth`.
-        """
+    def onward(self, number: int, assumed: int) -> list[tuple[int, int]]:
+        """Where paths that have assumed this go on to from a node, and what they have assumed on arrival."""
         found = []
         for target, denied, known, added, kept in self._from[number]:
             if not assumed & denied:
-                further = assumed & kept
-                found.append((target, further if assumed & known else further | (added & worth)))
+                found.append((target, assumed & kept if assumed & known else assumed & kept | added))
         return found
 
     def _shortened(self) -> bool:
         """Leave out what nothing depends on. Returns whether there was anything of that kind."""
         live = self._live_on_arrival()
-        size = sum(len(self._from[number]) for number in self._numbers)
+        size = self._size()
         through: dict[int, Way] = {}
         for number in self._numbers:
             ways = self._distinct(number, [_beyond(way, through) for way in self._from[number]], live)
@@ -79,17 +68,20 @@ class Ways:
         self._numbers = [number for number in self._numbers if number not in through and self._from[number]]
         for number in self._numbers:
             self._from[number] = [_beyond(way, through) for way in self._from[number]]
-        return size > sum(len(self._from[number]) for number in self._numbers)
+        return self._size() < size
 
-    def _distinct(self, number: int, ways: Iterable[Way], live: list[int]) -> list[Way]:
+    def _size(self) -> int:
+        return sum(len(self._from[number]) for number in self._numbers)
+
+    def _distinct(self, number: int, ways: list[Way], live: list[int]) -> list[Way]:
         """The ways from a node that make a difference, as far as they do."""
         found: list[Way] = []
-        for way in ways:
-            if self._plain[way.target] and not self._from[way.target]:
+        for target, denied, known, added, kept in ways:
+            if self._plain[target] and not self._from[target]:
                 continue  # control ends there
-            ahead = live[way.target]
-            way = way._replace(added=way.added & ahead, kept=way.kept & ahead)
-            if way.target == number and self._plain[number] and not way.added and way.kept == ahead:
+            ahead = live[target]
+            way = Way(target, denied, known, added & ahead, kept & ahead)
+            if target == number and self._plain[number] and not way.added and way.kept == ahead:
                 continue  # goes round in nothing
             _add(found, way)
         return found
@@ -112,24 +104,50 @@ class Ways:
         return live
 
 
-_ways: WeakKeyDictionary[FlowGraph, Ways] = WeakKeyDictionary()
+class Choices:
+    """The choices on a graph, which is complete: `conditions` are those that it tests."""
+
+    def __init__(self, graph: FlowGraph) -> None:
+        tests = (item.condition for node in graph.nodes for _, item in node.successors if item is not None)
+        self.conditions = list(dict.fromkeys(tests))
+        self._nodes = graph.nodes
+        looped = {loop for event in graph.events() for loop in event.loops}
+        self._plain = [
+            number > 0 and node.event is None and node.again not in looped for number, node in enumerate(graph.nodes)
+        ]
+        self._ways: dict[tuple[Condition, ...], Ways] = {}
+
+    def ways(self, worth: tuple[Condition, ...]) -> Ways:
+        """The ways on the graph where paths are kept apart by the conditions in `worth`."""
+        found = self._ways.get(worth)
+        if found is None:
+            found = self._ways[worth] = Ways(self._nodes, self._plain, Assumptions(worth))
+        return found
 
 
-def ways_of(graph: FlowGraph) -> Ways:
-    """The ways of a graph, which is complete."""
-    found = _ways.get(graph)
+_choices: WeakKeyDictionary[FlowGraph, Choices] = WeakKeyDictionary()
+
+
+def choices_of(graph: FlowGraph) -> Choices:
+    """The choices on a graph, found out once."""
+    found = _choices.get(graph)
     if found is None:
-        found = _ways[graph] = Ways(graph)
+        found = _choices[graph] = Choices(graph)
     return found
 
 
-def bits(number: int) -> int:
-    """Both assumptions about the condition of this number."""
-    return 3 << 2 * number
-
-
-def _bit(number: int, truth: bool) -> int:
-    return 1 << 2 * number + truth
+def _translated(node: Node, assumptions: Assumptions) -> list[Way]:
+    """The edges from a node as ways."""
+    holds = ~assumptions.ended_by(node)
+    found = []
+    for target, assumption in node.successors:
+        if assumption is None:
+            found.append(Way(target, 0, 0, 0, holds))
+        else:
+            says = assumptions.deciders(assumption.condition)
+            denied, known = says[not assumption.truth] & holds, says[assumption.truth] & holds
+            found.append(Way(target, denied, known, assumptions.bit(assumption), holds))
+    return found
 
 
 def _beyond(way: Way, through: Mapping[int, Way]) -> Way:
@@ -148,51 +166,3 @@ def _add(ways: list[Way], way: Way) -> None:
                 ways[place] = way._replace(denied=0, known=0, added=0)
                 return
     ways.append(way)
-
-
-def _translated(nodes: list[Node], conditions: list[Condition]) -> list[list[Way]]:
-    """The edges of a graph as ways."""
-    numbers = {condition: number for number, condition in enumerate(conditions)}
-    deciders = _deciders(conditions)
-    reading: dict[str, int] = {}
-    volatile = 0
-    for number, condition in enumerate(conditions):
-        for name in condition.names:
-            reading[name] = reading.get(name, 0) | bits(number)
-        if condition.volatile:
-            volatile |= bits(number)
-    found = []
-    for node in nodes:
-        ended = 0 if node.again is None else volatile
-        for name in node.assigned:
-            ended |= reading.get(name, 0)
-        holds = ~ended
-        ways = []
-        for target, assumption in node.successors:
-            if assumption is None:
-                ways.append(Way(target, 0, 0, 0, holds))
-            else:
-                number, truth = numbers[assumption.condition], assumption.truth
-                denied, known = deciders[number][not truth] & holds, deciders[number][truth] & holds
-                ways.append(Way(target, denied, known, _bit(number, truth), holds))
-        found.append(ways)
-    return found
-
-
-def _deciders(conditions: list[Condition]) -> list[tuple[int, int]]:
-    """For each condition, the assumptions that say that it is false, and those that say that it is true."""
-    alike: dict[str, list[int]] = {}
-    for number, condition in enumerate(conditions):
-        for name in {condition.key, condition.subject} - {""}:
-            alike.setdefault(name, []).append(number)
-    found = []
-    for condition in conditions:
-        says = [0, 0]
-        for name in {condition.key, condition.subject} - {""}:
-            for number in alike[name]:
-                for truth in (False, True):
-                    decided = decide(condition, (Assumption(conditions[number], truth),))
-                    if decided is not None:
-                        says[decided] |= _bit(number, truth)
-        found.append((says[0], says[1]))
-    return found
