@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -12,7 +12,7 @@ from loopguard.lifecycles.gradient import Action
 from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effect
 from loopguard.static.paths.graph import Condition, FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
-from loopguard.static.paths.ways import Ways, choices_of
+from loopguard.static.paths.ways import Ways, ways_of
 from loopguard.static.values import Role, Thing, things_in
 
 _MANY = 48
@@ -67,9 +67,25 @@ class Course:
     def ways(self, graph: FlowGraph) -> Ways:
         """The ways between events, where paths are kept apart by what matters to this subject."""
         if self._ways is None:
-            choices = choices_of(graph)
-            self._ways = choices.ways(_worth_keeping(choices.conditions, self._concerned))
+            self._ways = ways_of(graph, self._worth)
         return self._ways
+
+    def _worth(self, tested: Sequence[Condition]) -> tuple[int, ...]:
+        """The conditions that stand over events about the subject in two places: only those correlate anything."""
+        places: dict[str, set[int]] = {}
+        for guard in {id(guard): guard for event in self._concerned for guard in event.guards}.values():
+            for name in _named_in(guard.condition.text):
+                places.setdefault(name, set()).add(id(guard))
+        often = {name for name, guards in places.items() if len(guards) > 1}
+        return (
+            tuple(
+                number
+                for number, condition in enumerate(tested)
+                if any(key and key.split("@")[0] in often for key in (condition.key, condition.subject))
+            )
+            if often
+            else ()
+        )
 
 
 class Effects(Course):
@@ -190,20 +206,6 @@ def _when(relation: Relation, action: Action, maybe: bool) -> tuple[Effect, ...]
 _SUBMODULE = re.compile(r"self\.\w+\s*=\s*(?:torch\.)?nn\.\w+\(")
 _ATOM = re.compile(r" (?:and|or) ")
 _COMPARED = re.compile(r" (?:==|is|in|<|>|!=|is not|not in|<=|>=) ")
-
-
-def _worth_keeping(tested: Iterable[Condition], concerned: Iterable[Happening]) -> tuple[Condition, ...]:
-    """The conditions that stand over events about the subject in two places or more: only those correlate anything."""
-    places: dict[str, set[int]] = {}
-    for guard in {id(guard): guard for event in concerned for guard in event.guards}.values():
-        for name in _named_in(guard.condition.text):
-            places.setdefault(name, set()).add(id(guard))
-    often = {name for name, guards in places.items() if len(guards) > 1}
-    return tuple(
-        condition
-        for condition in tested
-        if any(key and key.split("@")[0] in often for key in (condition.key, condition.subject))
-    )
 
 
 def _named_in(text: str) -> set[str]:

@@ -7,12 +7,12 @@ become one; this is what liveness analysis does for variables.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
-from loopguard.static.paths.assumptions import Assumptions
-from loopguard.static.paths.graph import Condition, FlowGraph, Node
+from loopguard.static.paths.choices import Assumptions, Choices
+from loopguard.static.paths.graph import Condition, FlowGraph
 
 
 class Way(NamedTuple):
@@ -35,15 +35,13 @@ class Way(NamedTuple):
 
 
 class Ways:
-    """The ways between some nodes where paths are kept apart by some assumptions, by the node that they start from.
+    """The ways on a graph where paths are kept apart by some of its conditions, by the node that they start from."""
 
-    `plain` says of each node whether it may be left out.
-    """
-
-    def __init__(self, nodes: list[Node], plain: list[bool], assumptions: Assumptions) -> None:
-        self._plain = plain
-        self._from = [_translated(node, assumptions) for node in nodes]
-        self._numbers = [number for number in range(len(nodes) - 1, -1, -1) if self._from[number]]
+    def __init__(self, choices: Choices, worth: tuple[int, ...]) -> None:
+        self._plain = choices.plain
+        self._from: list[list[Way]] = [[] for _ in choices.nodes]
+        self._numbers: list[int] = []
+        self._translate(choices, Assumptions(choices, worth))
         while self._shortened():
             pass
 
@@ -55,6 +53,33 @@ class Ways:
                 found.append((target, assumed & kept if assumed & known else assumed & kept | added))
         return found
 
+    def _translate(self, choices: Choices, assumptions: Assumptions) -> None:
+        """Make ways of the edges, but for those that only lead on."""
+        through: dict[int, Way] = {}
+        for number in range(len(choices.nodes) - 1, -1, -1):
+            holds = ~assumptions.ended_by(choices.nodes[number])
+            ways = self._from[number]
+            for target, condition, truth in choices.edges[number]:
+                if condition is None:
+                    way = Way(target, 0, 0, 0, holds)
+                else:
+                    says = assumptions.deciders(condition)
+                    way = Way(
+                        target, says[not truth] & holds, says[truth] & holds, assumptions.bit(condition, truth), holds
+                    )
+                ways.append(_beyond(way, through))
+            if self._plain[number] and len(ways) == 1 and ways[0].is_free and ways[0].target != number:
+                through[number] = ways[0]
+            elif ways:
+                self._numbers.append(number)
+        self._leave_out(through)
+
+    def _leave_out(self, through: Mapping[int, Way]) -> None:
+        """Go on at once from the nodes that lead on in one way only."""
+        self._numbers = [number for number in self._numbers if number not in through and self._from[number]]
+        for number in self._numbers:
+            self._from[number] = [_beyond(way, through) for way in self._from[number]]
+
     def _shortened(self) -> bool:
         """Leave out what nothing depends on. Returns whether there was anything of that kind."""
         live = self._live_on_arrival()
@@ -65,9 +90,7 @@ class Ways:
             self._from[number] = ways
             if self._plain[number] and len(ways) == 1 and ways[0].is_free and ways[0].target != number:
                 through[number] = ways[0]
-        self._numbers = [number for number in self._numbers if number not in through and self._from[number]]
-        for number in self._numbers:
-            self._from[number] = [_beyond(way, through) for way in self._from[number]]
+        self._leave_out(through)
         return self._size() < size
 
     def _size(self) -> int:
@@ -104,50 +127,21 @@ class Ways:
         return live
 
 
-class Choices:
-    """The choices on a graph, which is complete: `conditions` are those that it tests."""
-
-    def __init__(self, graph: FlowGraph) -> None:
-        tests = (item.condition for node in graph.nodes for _, item in node.successors if item is not None)
-        self.conditions = list(dict.fromkeys(tests))
-        self._nodes = graph.nodes
-        looped = {loop for event in graph.events() for loop in event.loops}
-        self._plain = [
-            number > 0 and node.event is None and node.again not in looped for number, node in enumerate(graph.nodes)
-        ]
-        self._ways: dict[tuple[Condition, ...], Ways] = {}
-
-    def ways(self, worth: tuple[Condition, ...]) -> Ways:
-        """The ways on the graph where paths are kept apart by the conditions in `worth`."""
-        found = self._ways.get(worth)
-        if found is None:
-            found = self._ways[worth] = Ways(self._nodes, self._plain, Assumptions(worth))
-        return found
+_of: WeakKeyDictionary[FlowGraph, tuple[Choices, dict[tuple[int, ...], Ways]]] = WeakKeyDictionary()
 
 
-_choices: WeakKeyDictionary[FlowGraph, Choices] = WeakKeyDictionary()
+def ways_of(graph: FlowGraph, worth: Callable[[Sequence[Condition]], tuple[int, ...]]) -> Ways:
+    """The ways on a graph, which is complete, where paths are kept apart by those conditions that are `worth` it.
 
-
-def choices_of(graph: FlowGraph) -> Choices:
-    """The choices on a graph, found out once."""
-    found = _choices.get(graph)
-    if found is None:
-        found = _choices[graph] = Choices(graph)
-    return found
-
-
-def _translated(node: Node, assumptions: Assumptions) -> list[Way]:
-    """The edges from a node as ways."""
-    holds = ~assumptions.ended_by(node)
-    found = []
-    for target, assumption in node.successors:
-        if assumption is None:
-            found.append(Way(target, 0, 0, 0, holds))
-        else:
-            says = assumptions.deciders(assumption.condition)
-            denied, known = says[not assumption.truth] & holds, says[assumption.truth] & holds
-            found.append(Way(target, denied, known, assumptions.bit(assumption), holds))
-    return found
+    Found out once for all who keep the same ones apart.
+    """
+    if graph not in _of:
+        _of[graph] = Choices(graph), {}
+    choices, known = _of[graph]
+    numbers = worth(choices.conditions)
+    if numbers not in known:
+        known[numbers] = Ways(choices, numbers)
+    return known[numbers]
 
 
 def _beyond(way: Way, through: Mapping[int, Way]) -> Way:
