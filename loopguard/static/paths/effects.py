@@ -183,6 +183,7 @@ class Effects(Course):
 def effects_of(graph: FlowGraph) -> list[Effects]:
     """The effects on each subject that a graph, which is complete, has events about. Every verdict asks for them."""
     if graph not in _effects:
+        _effects.clear()  # graphs are judged one after the other, and some files have many
         _effects[graph] = [Effects(graph, subject) for subject in subjects_of(graph)]
     return _effects[graph]
 

@@ -136,6 +136,7 @@ def ways_of(graph: FlowGraph, worth: Callable[[Sequence[Condition]], tuple[int, 
     Found out once for all who keep the same ones apart.
     """
     if graph not in _of:
+        _of.clear()  # graphs are judged one after the other, and some files have many
         _of[graph] = Choices(graph), {}
     choices, known = _of[graph]
     numbers = worth(choices.conditions)
