@@ -67,10 +67,10 @@ class Course:
     def ways(self, graph: FlowGraph) -> Ways:
         """The ways between events, where paths are kept apart by what matters to this subject."""
         if self._ways is None:
-            self._ways = ways_of(graph, self._worth)
+            self._ways = ways_of(graph, self.worth)
         return self._ways
 
-    def _worth(self, tested: Sequence[Condition]) -> tuple[int, ...]:
+    def worth(self, tested: Sequence[Condition]) -> tuple[int, ...]:
         """The conditions that stand over events about the subject in two places: only those correlate anything."""
         places: dict[str, set[int]] = {}
         for guard in {id(guard): guard for event in self._concerned for guard in event.guards}.values():
