@@ -42,7 +42,8 @@ class _Form:
     """What is the same of a test wherever it is assumed: its text, and what it reads.
 
     `flips` says that it is a negation, `positive` that its truth is that of the condition. `left` are the places among
-    `variables` of those on the left-hand side of a comparison. `made` are conditions by what the variables stood for.
+    `variables` of those on the left-hand side of a comparison. `last` is the latest condition, with what the variables
+    stood for in it: once they have stood for something else, they never stand for the same again.
     """
 
     def __init__(self, test: cst.BaseExpression) -> None:
@@ -56,7 +57,7 @@ class _Form:
         self.subject, self.against, self.positive = "", "", True
         self.left: tuple[int, ...] = ()
         self.operator: cst.BaseCompOp | None = None
-        self.made: dict[tuple[tuple[str, str], ...], Condition] = {}
+        self.last: tuple[tuple[tuple[str, str], ...], Condition] | None = None
         if isinstance(test, cst.Comparison) and len(test.comparisons) == 1:
             target = test.comparisons[0]
             form = _NEGATED.get(type(target.operator))
@@ -86,14 +87,15 @@ def assume(test: cst.BaseExpression, truth: bool, starts: Starts, namer: Namer) 
     """The assumption that `test` is `truth`, with every negation taken out of the condition."""
     form = _form(test)
     pairs = tuple(map(namer, form.variables))
-    condition = form.made.get(pairs)
-    if condition is None:
+    if form.last is not None and form.last[0] == pairs:
+        condition = form.last[1]
+    else:
         gate = gate_of(form.test, starts) if "%" in form.text else None
         if gate is not None and isinstance(form.operator, cst.NotEqual):
             gate = replace(gate, inverted=False)  # the condition is the equality
         condition = form.condition(pairs, gate)
         if gate is None:
-            form.made[pairs] = condition
+            form.last = pairs, condition
     return Assumption(condition, (truth is not form.flips) is form.positive)
 
 

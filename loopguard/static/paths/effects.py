@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles.gradient import Action
 from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effect
-from loopguard.static.paths.graph import Assumption, FlowGraph, Happening
+from loopguard.static.paths.graph import Condition, FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
+from loopguard.static.paths.ways import Ways, ways_of
 from loopguard.static.values import Role, Thing, things_in
 
 _MANY = 48
@@ -55,17 +56,36 @@ def subjects_of(graph: FlowGraph) -> list[Subject]:
 
 
 class Course:
-    """What the events of a graph mean to one subject of one lifecycle: `of` an event's number, its effects.
-
-    `worth` are the conditions by which paths have to be kept apart for this subject, `onward` is what is known of the
-    ways between nodes.
-    """
+    """What the events of a graph mean to one subject of one lifecycle: `of` an event's number, its effects."""
 
     def __init__(self, graph: FlowGraph, automaton: Automaton, of: dict[int, tuple[Effect, ...]]) -> None:
         self.automaton = automaton
         self.of = of
-        self.onward: dict[tuple[int, frozenset[Assumption]], tuple[tuple[int, frozenset[Assumption]], ...]] = {}
-        self.worth = _conditions_worth_keeping(graph, of)
+        self._concerned = [event for event in graph.events() if event.number in of]
+        self._ways: Ways | None = None
+
+    def ways(self, graph: FlowGraph) -> Ways:
+        """The ways between events, where paths are kept apart by what matters to this subject."""
+        if self._ways is None:
+            self._ways = ways_of(graph, self.worth)
+        return self._ways
+
+    def worth(self, tested: Sequence[Condition]) -> tuple[int, ...]:
+        """The conditions that stand over events about the subject in two places: only those correlate anything."""
+        places: dict[str, set[int]] = {}
+        for guard in {id(guard): guard for event in self._concerned for guard in event.guards}.values():
+            for name in _named_in(guard.condition.text):
+                places.setdefault(name, set()).add(id(guard))
+        often = {name for name, guards in places.items() if len(guards) > 1}
+        return (
+            tuple(
+                number
+                for number, condition in enumerate(tested)
+                if any(key and key.split("@")[0] in often for key in (condition.key, condition.subject))
+            )
+            if often
+            else ()
+        )
 
 
 class Effects(Course):
@@ -163,6 +183,7 @@ class Effects(Course):
 def effects_of(graph: FlowGraph) -> list[Effects]:
     """The effects on each subject that a graph, which is complete, has events about. Every verdict asks for them."""
     if graph not in _effects:
+        _effects.clear()  # graphs are judged one after the other, and some files have many
         _effects[graph] = [Effects(graph, subject) for subject in subjects_of(graph)]
     return _effects[graph]
 
@@ -188,22 +209,8 @@ _ATOM = re.compile(r" (?:and|or) ")
 _COMPARED = re.compile(r" (?:==|is|in|<|>|!=|is not|not in|<=|>=) ")
 
 
-def _conditions_worth_keeping(graph: FlowGraph, concerned: Iterable[int]) -> frozenset[str]:
-    """The conditions that stand over events about the subject in two places or more: only those correlate anything."""
-    places: dict[str, set[int]] = {}
-    for number in concerned:
-        event = graph.nodes[number].event
-        for guard in event.guards if event is not None else ():
-            for text in (guard.condition.text, *_ATOM.split(guard.condition.text)):
-                for name in (text, text.strip("() ").removeprefix("not ")):
-                    places.setdefault(name, set()).add(id(guard))
-                    places.setdefault(_COMPARED.split(name)[0], set()).add(id(guard))
-    often = {text for text, guards in places.items() if len(guards) > 1}
-    return frozenset(
-        key
-        for node in graph.nodes
-        for _, item in node.successors
-        if item is not None
-        for key in (item.condition.key, item.condition.subject)
-        if key and key.split("@")[0] in often
-    )
+def _named_in(text: str) -> set[str]:
+    """A condition, what it is put together from, and what is compared in it."""
+    atoms = [text, *_ATOM.split(text)]
+    names = {name for atom in atoms for name in (atom, atom.strip("() ").removeprefix("not "))}
+    return names | {_COMPARED.split(name)[0] for name in names}

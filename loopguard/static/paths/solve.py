@@ -7,14 +7,14 @@ paths.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from loopguard.static.paths.automaton import Belief
-from loopguard.static.paths.conditions import decide
 from loopguard.static.paths.effects import Course
-from loopguard.static.paths.graph import Assumption, FlowGraph, Node
+from loopguard.static.paths.graph import FlowGraph
+from loopguard.static.paths.ways import Ways
 
 MAX_FACTS = 8_000
 MAX_ASSUMPTIONS = 8
@@ -22,11 +22,11 @@ MAX_ASSUMPTIONS = 8
 
 @dataclass(slots=True, eq=False)  # not frozen, as too many are made for that
 class Fact:
-    """A belief on arrival at a node, the assumptions that lead there, and the fact before it."""
+    """A belief on arrival at a node, what the way there has assumed, and the fact before it."""
 
     node: int
     belief: Belief
-    assumptions: frozenset[Assumption]
+    assumed: int
     before: Fact | None
 
     def path(self) -> list[Fact]:
@@ -56,10 +56,10 @@ class Story:
     arrivals: dict[int, set[Belief]]
 
 
-def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: Iterable[frozenset[Assumption]]) -> Story:
+def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: Iterable[int]) -> Story:
     """Follow every feasible path from the event at node `start`, which finds the subject as `belief` says.
 
-    `given` are the assumptions under which paths arrive there.
+    `given` is what paths that arrive there have assumed.
 
     A path ends where the state is decided anew, say at a sure step or clear, which begins a story of its own, and where
     nothing is known any more. So each story is short, and tells of a mistake from its cause to its effect.
@@ -67,9 +67,9 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
     automaton = course.automaton
     unknown = automaton.unknown
     story = Story(start, [], {})
-    firsts = [Fact(start, belief, assumptions, None) for assumptions in sorted(given, key=_in_words)]
-    todo = deque(firsts)
-    seen = {(first.node, first.belief, first.assumptions) for first in firsts}
+    ways = course.ways(graph)
+    todo = deque(Fact(start, belief, assumed, None) for assumed in sorted(given))
+    seen = {(start, belief, first.assumed) for first in todo}
     while todo:
         fact = todo.popleft()
         belief, over = fact.belief, False
@@ -82,7 +82,7 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
             over = over or automaton.settles(effect, belief)
         if belief == unknown or (over and fact.before is not None):
             continue
-        for target, further in _onward(graph, course, fact.node, fact.assumptions):
+        for target, further in _onward(ways, fact.node, fact.assumed):
             key = (target, belief, further)
             if key not in seen:
                 seen.add(key)
@@ -108,67 +108,23 @@ def stories(graph: FlowGraph, course: Course) -> list[Story]:
     ]
 
 
-def reachable(graph: FlowGraph, course: Course) -> dict[int, set[frozenset[Assumption]]]:
-    """For each node that a path without a contradiction leads to, what such paths take to be true on arrival."""
-    start: tuple[int, frozenset[Assumption]] = (0, frozenset())
-    todo = deque([start])
-    found: dict[int, set[frozenset[Assumption]]] = {0: {frozenset()}}
+def reachable(graph: FlowGraph, course: Course) -> Mapping[int, set[int]]:
+    """For each node that a path without a contradiction leads to, what such paths have assumed on arrival."""
+    ways = course.ways(graph)
+    todo = deque([(0, 0)])
+    found: dict[int, set[int]] = {0: {0}}
     count = 0
     while todo:
-        number, assumptions = todo.popleft()
-        for target, further in _onward(graph, course, number, assumptions):
+        for target, further in _onward(ways, *todo.popleft()):
             known = found.setdefault(target, set())
             if further not in known:
                 known.add(further)
                 todo.append((target, further))
                 count += 1
         if count > MAX_FACTS:
-            return {number: {frozenset()} for number in range(len(graph.nodes))}
+            return {number: {0} for number in range(len(graph.nodes))}
     return found
 
 
-def _in_words(assumptions: frozenset[Assumption]) -> list[str]:
-    return sorted(map(str, assumptions))
-
-
-def _onward(
-    graph: FlowGraph, course: Course, number: int, assumptions: frozenset[Assumption]
-) -> tuple[tuple[int, frozenset[Assumption]], ...]:
-    """Where paths that arrive at a node under some assumptions go on to, and what they take to be true there.
-
-    Found out once per course: stories cross each other's ways.
-    """
-    found = course.onward.get((number, assumptions))
-    if found is None:
-        node = graph.nodes[number]
-        if course.worth or assumptions:
-            onward = _successors(node, _kept(node, assumptions), course.worth)
-            found = tuple((target, further) for target, further in onward if len(further) <= MAX_ASSUMPTIONS)
-        else:
-            found = tuple((target, assumptions) for target, _ in node.successors)  # nothing is ever assumed
-        course.onward[number, assumptions] = found
-    return found
-
-
-def _kept(node: Node, assumptions: frozenset[Assumption]) -> frozenset[Assumption]:
-    """The assumptions that still hold after a node."""
-    if node.assigned and assumptions:
-        return frozenset(item for item in assumptions if item.condition.names.isdisjoint(node.assigned))
-    if node.again is not None and assumptions:
-        return frozenset(item for item in assumptions if not item.condition.volatile)
-    return assumptions
-
-
-def _successors(
-    node: Node, assumptions: frozenset[Assumption], worth: frozenset[str]
-) -> Iterator[tuple[int, frozenset[Assumption]]]:
-    for target, assumption in node.successors:
-        if assumption is None:
-            yield target, assumptions
-            continue
-        known = decide(assumption.condition, assumptions)
-        if known is None:
-            keep = assumption.condition.key in worth or assumption.condition.subject in worth
-            yield target, assumptions | {assumption} if keep else assumptions
-        elif known is assumption.truth:
-            yield target, assumptions
+def _onward(ways: Ways, number: int, assumed: int) -> list[tuple[int, int]]:
+    return [way for way in ways.onward(number, assumed) if way[1].bit_count() <= MAX_ASSUMPTIONS]
