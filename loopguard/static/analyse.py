@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+import libcst as cst
+
 from loopguard.arbitration import arbitrate
 from loopguard.case import Case
 from loopguard.events import Event, Kind
@@ -23,6 +25,7 @@ from loopguard.static.parsed import ParsedTree
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names
 from loopguard.static.syntax import TextError, Tree
+from loopguard.static.values import Bound, Function
 from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
@@ -103,21 +106,30 @@ def _analyse(file: File) -> Iterator[Case]:
 
 
 def _lowerings(file: File) -> Iterator[Context]:
-    """The file as a script first, then each of its functions as if called from elsewhere."""
+    """The file as a script first, then each of its functions as if called from elsewhere.
+
+    A graph is let go of once it was looked at: what remains is which functions it has called, made, and given away.
+    """
+    called: set[cst.CSTNode] = set()
+    inner: dict[cst.CSTNode, Function] = {}
+    processes: list[Function | Bound] = []
+
+    def noted(ctx: Context) -> Context:
+        called.update(ctx.called)
+        inner.update({made.node: made for made in ctx.defined if made.file is file})
+        processes.extend(ctx.processes)
+        return ctx
+
     roots = functions_of(file)
-    lowered = [lower_module(file)]
-    yield lowered[0]
+    yield noted(lower_module(file))
     for function, owner in roots:
         if is_root(file, function.node) or driving_of(file, function, owner) is not None:
-            lowered.append(lower_function(file, function, owner))
-            yield lowered[-1]
-    called = {node for ctx in lowered for node in ctx.called}
-    inner = {made.node: made for ctx in lowered for made in ctx.defined if made.file is file}
+            yield noted(lower_function(file, function, owner))
     for node, function in inner.items():
         # A function that another one makes and hands out, to be called elsewhere.
         if node not in called and is_root(file, node):
             yield lower_function(file, function, None)
-    for process in processes_of(file, lowered):
+    for process in processes_of(file, processes):
         yield lower_process(file, process)
 
 

@@ -63,14 +63,13 @@ def lower_function(file: File, function: Function, owner: Class | None) -> Conte
     return ctx
 
 
-def processes_of(file: File, lowered: Iterable[Context]) -> list[Function | Bound]:
-    """The functions of a file that engines were given, each once."""
+def processes_of(file: File, given: Iterable[Function | Bound]) -> list[Function | Bound]:
+    """The functions of a file among those that engines were given, each once."""
     found: dict[cst.CSTNode, Function | Bound] = {}
-    for ctx in lowered:
-        for process in ctx.processes:
-            function = process.function if isinstance(process, Bound) else process
-            if function.file is file and is_relevant(file, function.node):
-                found.setdefault(function.node, process)
+    for process in given:
+        function = process.function if isinstance(process, Bound) else process
+        if function.file is file and is_relevant(file, function.node):
+            found.setdefault(function.node, process)
     return list(found.values())
 
 
