@@ -48,6 +48,9 @@ for inputs, targets in loader  # expect: LG000
         """\
 for epoch in range(num_epochs):
     print "epoch", epoch  # expect: LG000
+    optimizer.zero_grad()
+    criterion(model(inputs), targets).backward()
+    optimizer.step()
 """,
         # An argument that was renamed to `non_blocking` when `async` became a keyword.
         """\
