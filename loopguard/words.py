@@ -19,7 +19,7 @@ class Words(Generic[AnyStr]):
 
     def __init__(self, pattern: AnyStr, *plain: AnyStr, ignoring_case: bool = False) -> None:
         self._pattern: re.Pattern[AnyStr] = re.compile(pattern, re.IGNORECASE if ignoring_case else 0)
-        self._plain: tuple[AnyStr, ...] = plain
+        self.plain: tuple[AnyStr, ...] = plain
         self._ignoring_case = ignoring_case
         self._end: AnyStr = "\n" if isinstance(pattern, str) else b"\n"
 
@@ -46,7 +46,7 @@ class Words(Generic[AnyStr]):
     def _candidates(self, text: AnyStr) -> Iterator[tuple[int, int]]:
         """The start and end of each line that holds a plain text, perhaps more than once."""
         read = _small(text) if self._ignoring_case else text
-        for word in self._plain:
+        for word in self.plain:
             at = read.find(word)
             while at >= 0:
                 end = read.find(self._end, at)

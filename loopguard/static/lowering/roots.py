@@ -18,7 +18,11 @@ from loopguard.static.syntax import code_of
 from loopguard.static.values import Class, FileValue, Function, Value
 from loopguard.words import Words
 
+_EVENT = Words(r"(?<!def )(?<!save_for_)backward|zero_grad|\.step\b|loss_scaler", *STRICT.plain)
+"""What an event looks like in code. A function of autograd defines its backward pass, and runs none."""
+
 _LOOP = Words(r"\b(?:for|while)\b", "for", "while")
+_LOOP_HEAD = re.compile(r"(?:async\s+)?(?:for|while)\b")
 _WORD = re.compile(r"\.?\b[A-Za-z_]\w*")
 
 _MATTERS = Words(r"\.eval\(|\b(?:training_step|compute_loss)\b", ".eval(", "training_step", "compute_loss")
@@ -63,13 +67,35 @@ def is_root(file: File, node: cst.CSTNode) -> bool:
     """Whether a definition is worth an analysis of its own: it holds an event, or a loop around calls that may."""
     if _trains(file, node):
         return True
-    return file.tree.codes(node, _LOOP) and not _calling_names(file).isdisjoint(_words_of(file, node))
+    if not file.tree.codes(node, _LOOP):
+        return False
+    names = _calling_names(file)
+    return bool(names) and any(not names.isdisjoint(_WORD.findall(row)) for row in _looped(file, node))
+
+
+def _looped(file: File, node: cst.CSTNode) -> Iterator[str]:
+    """The rows of the loops in the code of a definition, by their indentation.
+
+    Comprehensions are left out: they are loops only where an event stands in them.
+    """
+    loop: int | None = None
+    for row in file.tree.code(node).split("\n"):
+        text = row.lstrip()
+        if not text:
+            continue
+        indent = len(row) - len(text)
+        if loop is not None and indent <= loop and text[0] not in ")]}":
+            loop = None
+        if loop is None and _LOOP_HEAD.match(text):
+            loop = indent
+        if loop is not None:
+            yield row
 
 
 def _trains(file: File, node: cst.CSTNode) -> bool:
     """Whether the code of a definition names an event, or what the user says is one."""
     knowledge = file.project.knowledge
-    return file.tree.codes(node, STRICT) or (bool(knowledge) and knowledge.mentioned_in(file.tree.code(node)))
+    return file.tree.codes(node, _EVENT) or (bool(knowledge) and knowledge.mentioned_in(file.tree.code(node)))
 
 
 def _words_of(file: File, node: cst.CSTNode) -> set[str]:
