@@ -14,7 +14,7 @@ from functools import cache
 from importlib.machinery import SourceFileLoader
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from loopguard.case import Case
 from loopguard.errors import RuleError, UsageError, suggestion
@@ -142,8 +142,21 @@ def _is_own_rule(value: object, module_name: str) -> bool:
     return isinstance(value, type) and issubclass(value, Rule) and value.__module__ == module_name
 
 
+class _AsItIsNow(SourceFileLoader):
+    """Loads a file as it is now.
+
+    Python takes byte code for current if the size and the second of the last change are the same.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The code of the module, compiled anew."""
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
+
+
 def _load_module(file: Path, name: str) -> ModuleType:
-    spec = spec_from_file_location(name, file, loader=SourceFileLoader(name, str(file)))
+    kind = SourceFileLoader if file.parent == _own_folder() else _AsItIsNow
+    spec = spec_from_file_location(name, file, loader=kind(name, str(file)))
     assert spec is not None and spec.loader is not None  # it was made from a path and a loader
     module = module_from_spec(spec)
     # Dataclasses and enumerations of the file look their module up there.
