@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -20,7 +19,7 @@ Results = dict[str, dict[str, object]]
 def launch(programs: Sequence[Path], folder: Path) -> Results:
     """Run programs on two ranks each."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", str(_LAUNCH), str(folder), str(free_port()), *map(str, programs)],
+        [sys.executable, "-W", "ignore", str(_LAUNCH), str(folder), *map(str, programs)],
         capture_output=True,
         text=True,
         timeout=120,
@@ -37,11 +36,3 @@ def finding_of(results: Results, program: Path, rank: int, name: str) -> object:
     found = result[name]
     assert isinstance(found, list)
     return [tuple(item) for item in found]
-
-
-def free_port() -> int:
-    """A port that nobody uses."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port

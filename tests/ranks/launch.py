@@ -2,7 +2,7 @@
 
 A program that begins a process group by itself finds the environment that a launcher gives it.
 
-`python tests/ranks/launch.py OUT PORT PROGRAM...` writes for each program and rank `OUT/PROGRAM.RANK.json`: what the guard
+`python tests/ranks/launch.py OUT PROGRAM...` writes for each program and rank `OUT/PROGRAM.RANK.json`: what the guard
 has found in each scenario, or with what error it has ended. Whoever takes too long is killed.
 
 This process imports torch once, for all, and computes nothing: so it can be forked.
@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import traceback
+from contextlib import ExitStack
 from datetime import timedelta
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
@@ -32,11 +34,11 @@ SIZE = 2
 PATIENCE = 60.0
 
 
-def run(program: Path, rank: int, out: Path, barrier: Barrier) -> None:
-    """Be one rank of a program."""
+def run(program: Path, rank: int, out: Path, barrier: Barrier, ports: list[int]) -> None:
+    """Be one rank of a program. Each of its scenarios has a port of its own."""
     torch.set_num_threads(1)
     # Here nobody minds being held up, and a busy machine must not change what is found.
-    distributed._AT_A_STEP, distributed._AT_THE_END = PATIENCE / 6, PATIENCE / 3
+    distributed._AT_A_STEP, distributed._AT_THE_END = PATIENCE / 12, PATIENCE / 6
     os.environ["RANK"] = str(rank)
     if "init_process_group" not in program.read_text("utf-8"):
         dist.init_process_group(
@@ -49,10 +51,11 @@ def run(program: Path, rank: int, out: Path, barrier: Barrier) -> None:
     results: dict[str, object] = {}
     try:
         module = load(program)
-        for name in names(program):
+        for name, port in zip(names(program), ports, strict=True):
+            os.environ["MASTER_PORT"] = str(port)
             torch.manual_seed(rank)
             results[name] = found(module, name)
-            # A process group must be gone on all ranks before one of them begins the next on the same port.
+            # A process group must be gone on all ranks before one of them begins the next.
             barrier.wait(PATIENCE)
     except BaseException:
         barrier.abort()
@@ -66,14 +69,24 @@ def run(program: Path, rank: int, out: Path, barrier: Barrier) -> None:
     os._exit("error" in results)
 
 
-def main(out: Path, port: str, programs: list[Path]) -> None:
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody uses."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in found:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in found]
+
+
+def main(out: Path, programs: list[Path]) -> None:
     """Run the programs one after the other."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=port, WORLD_SIZE=str(SIZE))
+    os.environ.update(MASTER_ADDR="127.0.0.1", WORLD_SIZE=str(SIZE))
     context = get_context("fork")
     for program in programs:
         barrier = context.Barrier(SIZE)
+        ports = free_ports(len(names(program)))
         ranks: list[BaseProcess] = [
-            context.Process(target=run, args=(program, rank, out, barrier)) for rank in range(SIZE)
+            context.Process(target=run, args=(program, rank, out, barrier, ports)) for rank in range(SIZE)
         ]
         for process in ranks:
             process.start()
@@ -85,4 +98,4 @@ def main(out: Path, port: str, programs: list[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], [Path(name) for name in sys.argv[3:]])
+    main(Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]])
