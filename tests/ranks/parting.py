@@ -30,12 +30,14 @@ def healthy() -> None:
 
 
 def broken_around_the_wrapper() -> None:
+    """The barrier keeps the ranks together: one that ran ahead would have let go of its optimizer when the other comes."""
     model = DistributedDataParallel(network())
     optimizer = AdamW(model.parameters())
     for inputs, targets in batches():
         optimizer.zero_grad()
         mse_loss(model.module(inputs), targets).backward()
         optimizer.step()  # expect: LG902
+        dist.barrier()
 
 
 def broken_by_a_replaced_layer() -> None:
