@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -132,19 +132,18 @@ class Names:
 
     def may_hold_events(self, item: Import) -> bool:
         """Whether an import leads to a file of the project whose text holds words of events."""
-        project, path = self.project, self.path
-        if project.may_hold_events(item.module, item.level, path):
-            return True
-        module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-        return bool(item.attribute) and project.may_hold_events(module, item.level, path)
+        return self._is_true(self.project.may_hold_events, item)
 
     def leads_to_training(self, item: Import) -> bool:
         """Whether an import leads to a file of the project that may train."""
-        project, path = self.project, self.path
-        if project.leads_to_training(item.module, item.level, path):
+        return self._is_true(self.project.leads_to_training, item)
+
+    def _is_true(self, question: Callable[[str, int, str], bool], item: Import) -> bool:
+        """Whether something is true of the module that an import names, or of the submodule that it may mean."""
+        if question(item.module, item.level, self.path):
             return True
         module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-        return bool(item.attribute) and project.leads_to_training(module, item.level, path)
+        return bool(item.attribute) and question(module, item.level, self.path)
 
     def resolve(self, item: Import) -> Value:
         """What an import stands for: a definition of the project, or a reference to something outside."""

@@ -10,7 +10,7 @@ from functools import cache, cached_property, lru_cache
 import libcst as cst
 from libcst._nodes.internal import CodegenState
 
-from loopguard.static.bare import Range, place_of
+from loopguard.static.bare.kinds import Range, between, place_of
 from loopguard.static.caches import remembered
 from loopguard.static.rows import Rows
 from loopguard.words import Words
@@ -114,15 +114,6 @@ class Tree(ABC):
     @cached_property
     def _code(self) -> list[str]:
         return code_of("\n".join(self.lines)).split("\n")
-
-
-def between(lines: Sequence[str], place: Range) -> str:
-    """The text of a range of lines. The end may be behind the last of them."""
-    row, column, end_row, end_column = place
-    if row == end_row:
-        return lines[row - 1][column - 1 : end_column - 1]
-    last = lines[end_row - 1][: end_column - 1] if end_row <= len(lines) else ""
-    return "\n".join([lines[row - 1][column - 1 :], *lines[row : end_row - 1], last])
 
 
 def is_concrete(function: cst.FunctionDef) -> bool:

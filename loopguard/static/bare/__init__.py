@@ -6,9 +6,5 @@ its parentheses or the blank lines above it: nodes have no other room, and nobod
 kinds         what makes nodes, and where each keeps its place
 expressions   Python's expressions to bare ones
 statements    Python's statements to bare ones
+tree          a file's tree of them, and the function bodies that are made on demand
 """
-
-from loopguard.static.bare.kinds import Range, place_of
-from loopguard.static.bare.statements import NoBareTreeError, bare_module
-
-__all__ = ["NoBareTreeError", "Range", "bare_module", "place_of"]

@@ -11,6 +11,7 @@ import libcst as cst
 
 from loopguard.static.bare import kinds
 
+_SHORT_STRING = re.compile(r"""[A-Za-z]{0,2}(['"])[^'"]*\1""")
 _ONE_STRING = re.compile(
     r"""[A-Za-z]{0,2}(?:'''(?:[^\\]|\\.)*?'''|\"""(?:[^\\]|\\.)*?\"""|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL
 )
@@ -50,10 +51,8 @@ class Expressions:
 
     def text(self, node: Any) -> str:
         """The text of an expression, as it is written."""
-        lines, row, start, end, stop = self.place(node)
-        if row == end:
-            return str(lines[row - 1][start - 1 : stop - 1])
-        return "\n".join([lines[row - 1][start - 1 :], *lines[row : end - 1], lines[end - 1][: stop - 1]])
+        lines, *place = self.place(node)
+        return kinds.between(lines, tuple(place))
 
     def make(self, node: Any) -> Any:
         """An expression."""
@@ -77,7 +76,7 @@ class Expressions:
         value, kind = node.value, type(node.value)
         if kind is str or kind is bytes:
             text = self.text(node)
-            if text.count(text[-1]) == 2 or _ONE_STRING.fullmatch(text):
+            if _SHORT_STRING.fullmatch(text) or _ONE_STRING.fullmatch(text):
                 return kinds.SimpleString(text, self.place(node))
             return kinds.ConcatenatedString(
                 kinds.SimpleString(text, ()), kinds.SimpleString("''", ()), self.place(node)
@@ -89,15 +88,17 @@ class Expressions:
     def _joined(self, node: ast.JoinedStr) -> Any:
         # Python 3.11 does not know where things stand within an f-string.
         before, self._around = self._around, self.place(node)
-        made = kinds.FormattedString(self.make_all(node.values), self._around)
+        made = kinds.FormattedString(self._parts(node.values), self._around)
         self._around = before
         return made
 
-    def _joined_text(self, node: ast.Constant) -> Any:
-        return kinds.FormattedStringText(node.value)
+    def _parts(self, nodes: Iterable[ast.AST]) -> Any:
+        return tuple(
+            [kinds.FormattedStringText(node.value) if type(node) is ast.Constant else self.make(node) for node in nodes]
+        )
 
     def _formatted_value(self, node: ast.FormattedValue) -> Any:
-        inner = self.make_all(node.format_spec.values) if isinstance(node.format_spec, ast.JoinedStr) else None
+        inner = self._parts(node.format_spec.values) if isinstance(node.format_spec, ast.JoinedStr) else None
         return kinds.FormattedStringExpression(self.make(node.value), inner, None)
 
     def _call(self, node: ast.Call) -> Any:

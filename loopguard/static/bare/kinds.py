@@ -174,3 +174,12 @@ def place_of(node: cst.CSTNode) -> tuple[Sequence[str], Range] | None:
     if type(place) is tuple and place and type(place[0]) is list:
         return place[0], place[1:]
     return None
+
+
+def between(lines: Sequence[str], place: Range) -> str:
+    """The text of a range of lines. The end may be behind the last of them."""
+    row, column, end_row, end_column = place
+    if row == end_row:
+        return lines[row - 1][column - 1 : end_column - 1]
+    last = lines[end_row - 1][: end_column - 1] if end_row <= len(lines) else ""
+    return "\n".join([lines[row - 1][column - 1 :], *lines[row : end_row - 1], last])

@@ -88,12 +88,17 @@ def _relevant_names(file: File) -> set[str]:
             _collect(file, name, value, words, names)
         elif isinstance(value, FileValue | Function | Class):
             names.add(name)
+    spread(names, words)
+    return names
+
+
+def spread(names: set[str], words: dict[str, set[str]]) -> None:
+    """Add to `names` those of which the `words` lead to one of them, directly or through each other."""
     grown = True
     while grown:
         fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
         names |= fresh
         grown = bool(fresh)
-    return names
 
 
 def _collect(file: File, name: str, value: Function | Class, words: dict[str, set[str]], names: set[str]) -> None:

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import libcst as cst
 
-from loopguard.static.lowering.relevance import STRICT
+from loopguard.static.lowering.relevance import STRICT, spread
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Import, Names
 from loopguard.static.syntax import code_of
@@ -123,11 +123,7 @@ def _calling_names(file: File) -> set[str]:
                     words.setdefault(called, set()).update(_words_of(file, node) - {called})
         elif _is_foreign_training(file, value):
             names.add(name)
-    grown = True
-    while grown:
-        fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
-        names |= fresh
-        grown = bool(fresh)
+    spread(names, words)
     return names
 
 
