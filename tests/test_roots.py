@@ -19,6 +19,7 @@ def update(model, optimizer, batch):
 ROOTS = {
     "a clear": "    optimizer.zero_grad()",
     "a loop around a call": "    for batch in loader:\n        update(model, optimizer, batch)",
+    "a step with a metric and an epoch": "    scheduler.step(loss, epoch)",
     "a loop whose call is deep inside": "    while busy():\n        if ready():\n\n            update(\nmodel)",
     "an asynchronous loop": "    async for batch in loader:\n        update(model, optimizer, batch)",
     "a loop in a branch": "    if ready():\n        for batch in loader: update(model, optimizer, batch)",
@@ -30,6 +31,7 @@ OTHERS = {
     "a loop beside the call": "    for batch in loader:\n        print(batch)\n    update(model, optimizer, batch)",
     "a loop around other calls": "    for batch in loader:\n        print(batch)",
     "words in a comment": "    for batch in loader:\n        print(batch)  # update, backward",
+    "a step of a diffusion": "    for t in times:\n        batch = scheduler.step(noise, t, batch)[0]",
     "what autograd is given": "    ctx.save_for_backward(batch)\n    return batch",
 }
 

@@ -89,6 +89,10 @@ SILENT = {
     "a gate in a function": "def full(i):\n    return i % 4 == 3\nfor i, x in enumerate(loader):\n"
     "    model(x).sum().backward()\n    if full(i):\n        optimizer.step()\n    if full(i):\n        optimizer.zero_grad()\n",
     "one choice of two clears": f"for x in loader:\n    optimizer.zero_grad() if a else model.zero_grad()\n{ITERATION}",
+    "an environment whose step was looked at": "log(env.step)\nfor x in loader:\n    env.step(x)\n"
+    f"    optimizer.zero_grad()\n{ITERATION}",
+    "a diffusion that samples, and is no schedule": "for x in loader:\n    for t in scheduler.timesteps:\n"
+    f"        x = scheduler.step(noise, t, x)[0]\n    optimizer.zero_grad()\n{ITERATION}",
     "one iteration": f"for _ in range(1):\n{ITERATION}",
     "no loop": "loss = model(x).sum()\nloss.backward()\noptimizer.step()\n",
     "an iteration that is broken off": f"while True:\n    optimizer.zero_grad()\n    for x in loader:\n    {ITERATION.replace(chr(10), chr(10) + '    ')}    break\n",

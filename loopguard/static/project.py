@@ -24,7 +24,12 @@ _EVENT_WORDS = Words(
     rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch",
     *(b"optim", b"backward", b".step", b"Optim", b".eval()", b".train(", b".grad", b"zero_grad", b"set_epoch"),
 )
-_TRAINING = Words(rb"backward|zero_grad|\.step\b|loss_scaler", b"backward", b".step", b"zero_grad", b"loss_scaler")
+_STEP = r"\.step\b(?!\((?:\s*[\w.\[\]]+\s*,){2}\s*[\w.\[\]]+\s*[,)])"
+"""A step takes a closure, that of a schedule a metric and an epoch. With more arguments, another thing is meant:
+`scheduler.step(noise, time, sample)` samples from a diffusion model."""
+TRAINING = rf"zero_grad|{_STEP}|loss_scaler"
+"""What code that trains names, besides a backward pass."""
+_TRAINING = Words(rf"backward|{TRAINING}".encode(), b"backward", b".step", b"zero_grad", b"loss_scaler")
 _FAR = 4
 """How far away a call may lead to training: a file counts two, the `__init__.py` of a package one."""
 _IMPORT = re.compile(

@@ -91,7 +91,9 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
     if event is not None:
         return event
     if isinstance(owner, Thing) and (name in owner.attrs or is_declared(owner.cls, name)):
-        return call_value(ctx, node, attribute_of(ctx, owner, name), arguments)
+        attribute = attribute_of(ctx, owner, name)
+        if not _is_kept_method(attribute, owner, name):
+            return call_value(ctx, node, attribute, arguments)
     if isinstance(owner, Group | Table):
         return container_method(ctx, node, owner, name, arguments)
     if isinstance(owner, Thing | Tensor | Params | Gradient | Counter | Const):
@@ -102,6 +104,17 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
     if isinstance(value, Method):
         return unknown_call(ctx, node, name, arguments)
     return call_value(ctx, node, value, arguments)
+
+
+def _is_kept_method(value: Value, owner: Thing, name: str) -> bool:
+    """Whether an attribute of a thing is nothing but its method, which was looked at: `step = optimizer.step`."""
+    return (
+        name in recognise.EVENT_METHODS
+        and isinstance(value, Thing)
+        and value.parent is owner
+        and value.role is Role.OPAQUE
+        and value.cls is None
+    )
 
 
 def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments) -> Value:
@@ -136,8 +149,9 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
         return constructors.built(ctx, node, callee.name, arguments)
     if isinstance(callee, Thing):
         name = callee.label.rsplit(".", 1)[-1]
-        if callee.parent is not None and callee.parent.attrs.get(name) is callee and name in recognise.EVENT_METHODS:
-            return call_method(ctx, node, callee.parent, name, arguments)  # a bound method that was kept
+        owner = callee.parent
+        if owner is not None and owner.attrs.get(name) is callee and _is_kept_method(callee, owner, name):
+            return call_method(ctx, node, owner, name, arguments)
         if callee.cls is not None:
             found = find_method(callee.cls, "__call__")
             if found is not None:

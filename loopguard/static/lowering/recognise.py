@@ -53,6 +53,8 @@ _TRAINS = Wording(
     re.IGNORECASE,
 )
 _CONSTRUCTION = Wording(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
+_METRIC_AND_EPOCH = 2
+"""How many arguments the step of a learning-rate schedule takes at most."""
 _LOSS_NAME = Wording(r"loss|err|cost|objective|criterion", re.IGNORECASE)
 
 _engines: WeakKeyDictionary[File, dict[str, bool]] = WeakKeyDictionary()
@@ -171,6 +173,8 @@ def _step_of(ctx: Context, node: cst.Call, thing: Thing, arguments: Arguments) -
             gated(ctx, node, first, Kind.STEP, first.clears_itself, via=thing.label, scaler=scaler)
             return Const(None)
     if thing.role is Role.SCHEDULER or (thing.role is not Role.OPTIMIZER and SCHEDULER_NAME.search(thing.label)):
+        if len(arguments.positional) > _METRIC_AND_EPOCH:
+            return None  # one that samples from a diffusion model: `scheduler.step(noise, time, sample)`
         ctx.emit(Kind.SCHEDULE, node, thing)
         return Const(None)
     if thing.role is Role.ENGINE or (thing.backs and thing.role in (Role.OPAQUE, Role.MODULE)):

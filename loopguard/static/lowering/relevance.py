@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary
 
 import libcst as cst
 
+from loopguard.static.project import TRAINING
 from loopguard.static.scope import File, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Class, FileValue, Function
@@ -19,7 +20,7 @@ _EVENTS = Words(
     *("set_epoch", "distributedsampler", "inference_mode", "assign=true"),
     ignoring_case=True,
 )
-STRICT = Words(r"backward|zero_grad|\.step\b|loss_scaler", "backward", "zero_grad", ".step", "loss_scaler")
+STRICT = Words(rf"backward|{TRAINING}", "backward", "zero_grad", ".step", "loss_scaler")
 _GLOBAL = re.compile(r"^\s*global\s+(.+)$", re.MULTILINE)
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 

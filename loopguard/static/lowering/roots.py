@@ -12,13 +12,13 @@ from weakref import WeakKeyDictionary
 import libcst as cst
 
 from loopguard.static.lowering.relevance import STRICT, spread
-from loopguard.static.project import Project
+from loopguard.static.project import TRAINING, Project
 from loopguard.static.scope import File, Import, Names
 from loopguard.static.syntax import code_of
 from loopguard.static.values import Class, FileValue, Function, Value
 from loopguard.words import Words
 
-_EVENT = Words(r"(?<!def )(?<!save_for_)backward|zero_grad|\.step\b|loss_scaler", *STRICT.plain)
+_EVENT = Words(rf"(?<!def )(?<!save_for_)backward|{TRAINING}", *STRICT.plain)
 """What an event looks like in code. A function of autograd defines its backward pass, and runs none."""
 
 _LOOP = Words(r"\b(?:for|while)\b", "for", "while")
