@@ -109,14 +109,23 @@ def _may_hold_events(data: bytes, knowledge: Knowledge | None) -> bool:
 
 
 class Examiner:
-    """Examines one file after the other. `roots` are the folders that imports within the project start from."""
+    """Examines one file after the other. `roots` are the folders that imports within the project start from.
 
-    def __init__(self, roots: Sequence[Path]) -> None:
+    When it knows much of the project it forgets that; one that does not `forgets` is full then, and is to be replaced.
+    """
+
+    def __init__(self, roots: Sequence[Path], *, forgets: bool = True) -> None:
         self._roots = roots
+        self._forgets = forgets
         self._projects: dict[tuple[KnownCall, ...], Project] = {}
         self._knowledge: dict[tuple[KnownCall, ...], Knowledge] = {}
         self._footprint: Footprint | None = None
         self._examined = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether this one should examine no further files."""
+        return not self._forgets and self._knows_much()
 
     def news(self) -> Trace | None:
         """What results depend on, as far as it was found out since the last time."""
@@ -177,7 +186,7 @@ class Examiner:
         from loopguard import static
 
         self._examined += size
-        if self._examined + sum(project.size for project in self._projects.values()) > _MUCH:
+        if self._forgets and self._knows_much():
             for project in self._projects.values():
                 project.close()
             self._projects.clear()
@@ -189,6 +198,9 @@ class Examiner:
             self._projects[terms.calls] = made
             self._footprint = made.footprint
         return self._projects[terms.calls]
+
+    def _knows_much(self) -> bool:
+        return self._examined + sum(project.size for project in self._projects.values()) > _MUCH
 
     def _examine(
         self, data: bytes, path: str, file: Path | None, terms: Terms, outcome: Outcome, candidate: bool

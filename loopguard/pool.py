@@ -3,6 +3,9 @@
 A process gets paths and what settings say of them, and sends back outcomes: no rule and no tree ever travels. It
 is given a few files at a time, neighbours of those that it has had, as these import the same ones. Ctrl-C reaches the
 parent alone, which ends the others. A process that dies takes nothing along but the file on which it died.
+
+Where a copy of the parent is cheap to start, a process that has learned much ends, and a fresh copy takes its place: that
+gives its memory back at once, where a collection of garbage would have to walk through all of it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ _AT_A_TIME = 16
 
 Answer = tuple[list[Visit], Trace | None]
 """Some of the files, and what was found out about what their outcomes depend on."""
+
+_Message = tuple[Answer | LoopguardError, bool]
+"""What a process sends: the answer, and whether it ends now."""
 
 
 def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int) -> Iterator[Answer]:
@@ -65,7 +71,8 @@ class _Pool:
                 assert isinstance(ready, connection.Connection)
                 yield from self._receive(ready)
 
-    def _start(self) -> None:
+    def _start(self, at: int | None = None) -> None:
+        """Start a process, at one of the places that wait; by default where no other one is."""
         ours, theirs = self._context.Pipe()
         # A copy of this process has its ends of all pipes, and would wait for itself once we are gone.
         copied = [ours, *self._workers] if self._copies else []
@@ -75,6 +82,8 @@ class _Pool:
             worker.start()
             self._workers[ours] = worker
         theirs.close()
+        if at is not None:
+            self._last[ours] = at
         self._give(ours)
 
     def _give(self, to: connection.Connection) -> None:
@@ -90,14 +99,26 @@ class _Pool:
     def _receive(self, ready: connection.Connection) -> Iterator[Answer]:
         chunk = self._busy.pop(ready)
         try:
-            answer: Answer | LoopguardError = ready.recv()
+            message: _Message = ready.recv()
         except (EOFError, OSError):
             yield from self._bury(ready, chunk)
             return
+        answer, ends = message
         if isinstance(answer, LoopguardError):
             raise answer
-        self._give(ready)
+        if ends:
+            self._replace(ready)
+        else:
+            self._give(ready)
         yield answer
+
+    def _replace(self, done: connection.Connection) -> None:
+        """A process has ended as it should: have a fresh one go on where it was."""
+        self._workers.pop(done).join()
+        done.close()
+        at = self._last.pop(done)
+        if self._waiting:
+            self._start(at)
 
     def _bury(self, lost: connection.Connection, chunk: list[Task]) -> Iterator[Answer]:
         """A process has died: have its files examined one by one, to see which of them it was."""
@@ -141,14 +162,18 @@ def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[co
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(*PATIENCE)
     gc.freeze()  # what is there from the start will stay
-    examiner = Examiner([Path(root) for root in roots])
+    # What can be replaced by a fresh copy need not clean up.
+    examiner = Examiner([Path(root) for root in roots], forgets=not copied)
     try:
-        while True:
-            answer: Any
+        while not examiner.is_full:
+            answer: Answer | LoopguardError
             try:
                 answer = [examiner.visit(file, terms) for file, terms in pipe.recv()], examiner.news()
             except LoopguardError as error:
                 answer = error
-            pipe.send(answer)
+            message: _Message = answer, examiner.is_full
+            pipe.send(message)
+        pipe.close()
     except (EOFError, OSError):
-        os._exit(0)  # the parent has what it wants, or is gone
+        pass  # the parent has what it wants, or is gone
+    os._exit(0)

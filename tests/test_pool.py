@@ -56,6 +56,24 @@ def test_processes_can_also_be_started_anew(tree: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr) == check(tree, "--no-cache", "--jobs", "1")
 
 
+def test_a_process_that_has_learned_much_makes_way_for_a_fresh_one(tree: Path, write: Write) -> None:
+    for number in range(40):
+        write(f"part3/train_{number}.py", HEALTHY + PADDING)
+    code = (
+        "import os, loopguard.examine as examine, loopguard.static as static, loopguard.__main__ as main\n"
+        "examine._MUCH = 100_000\n"
+        "analyse = static.analyse\n"
+        "def noting(source, project):\n"
+        "    print(os.getpid(), file=open('processes', 'a'))\n"
+        "    return analyse(source, project)\n"
+        "static.analyse = noting\n"
+        "main.main()"
+    )
+    result = python(tree, "-c", code, "check", "--output-format", "json", "--no-cache", "--jobs", "2")
+    assert (result.returncode, result.stdout, result.stderr) == check(tree, "--no-cache", "--jobs", "1")
+    assert len(set((tree / "processes").read_text().split())) > 2
+
+
 def test_a_process_that_dies_takes_one_file_along(tree: Path) -> None:
     code = (
         "import os, loopguard.static as static, loopguard.__main__ as main\n"
