@@ -4,8 +4,8 @@ A process gets paths and what settings say of them, and sends back outcomes: no 
 is given a few files at a time, neighbours of those that it has had, as these import the same ones. Ctrl-C reaches the
 parent alone, which ends the others. A process that dies takes nothing along but the file on which it died.
 
-Where a copy of the parent is cheap to start, a process that has learned much ends, and a fresh copy takes its place: that
-gives its memory back at once, where a collection of garbage would have to walk through all of it.
+Where a copy of the parent is cheap to start, a process that has learned much ends, and a fresh copy takes its place:
+that gives its memory back at once, where a collection of garbage would have to walk through all of it.
 """
 
 from __future__ import annotations

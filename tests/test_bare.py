@@ -18,6 +18,7 @@ from loopguard.source import Source
 from loopguard.static.analyse import _analyse
 from loopguard.static.bare import statements
 from loopguard.static.bare.tree import BareTree, quick_tree
+from loopguard.static.outline import outline
 from loopguard.static.parsed import PLACED, ParsedTree
 from loopguard.static.project import Project
 from loopguard.static.scope import File
@@ -167,8 +168,10 @@ def bare(text: str) -> Tree:
 
 
 def both(text: str) -> tuple[object, object]:
-    mine, other = bare(text), ParsedTree(text)
-    return [*meaning(mine.module, mine)], [*meaning(other.module, other)]
+    """What a bare tree means, made at once and from bodies that were kept, and twice what libcst's own one means."""
+    mine, kept, other = bare(text), quick_tree(text, outline(text, keep=True)), ParsedTree(text)
+    expected = [*meaning(other.module, other)]
+    return ([*meaning(mine.module, mine)], [*meaning(kept.module, kept)]), (expected, expected)
 
 
 @pytest.mark.parametrize("text", [STATEMENTS, EXPRESSIONS], ids=["statements", "expressions"])
@@ -230,8 +233,8 @@ def test_what_libcst_does_not_read_is_told_as_python_reads_it(monkeypatch: pytes
 
 
 def test_what_only_libcst_reads_is_told_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(analysis, "outline", lambda text: None)
-    monkeypatch.setattr(parsing, "outline", lambda text: None)
+    monkeypatch.setattr(analysis, "outline", lambda text, **options: None)
+    monkeypatch.setattr(parsing, "outline", lambda text, **options: None)
     assert len(marks(BROKEN)) == 1
 
 
@@ -242,9 +245,11 @@ def test_syntax_that_is_newer_than_bare_nodes_is_left_to_libcst(monkeypatch: pyt
     assert marks(text + BROKEN) == [(row + 2, code) for row, code in marks(BROKEN)]
 
 
-def test_newer_syntax_within_a_function_is_code_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("keep", [False, True])
+def test_newer_syntax_within_a_function_is_code_that_nobody_knows(monkeypatch: pytest.MonkeyPatch, keep: bool) -> None:
     monkeypatch.delitem(statements._STATEMENTS, ast.While)
-    function = bare("def f():\n    while x:\n        y()\n    z()\n").module.body[0]
+    text = "def f():\n    while x:\n        y()\n    z()\n"
+    function = quick_tree(text, outline(text, keep=keep)).module.body[0]
     assert isinstance(function, cst.FunctionDef)
     calls = [text_of(node) for node in descendants(function.body) if isinstance(node, cst.Call)]
     assert calls == ["exec()"]

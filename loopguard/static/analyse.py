@@ -54,7 +54,7 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
     try:
         if not may_be_worth_it(source.text, source.path, project):
             return
-        short = outline(source.text)
+        short = outline(source.text, keep=True)
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
         names = Names(source.path, project, short.bindings) if short is not None else None
         if names is None or (is_pytorch(names) and is_worth_it(source.text, names)):

@@ -39,10 +39,13 @@ class Outline:
     order: the index of its body, None if it is not left out. `starts` are the rows and columns at which these functions
     start, `ends` their last rows, None where that takes a closer look; `concrete` says of each that it does something.
     `module` is Python's own tree without these bodies; `left_out` says which of the items belongs to such a function.
+    `kept` are Python's trees of the bodies by their numbers, if they are to be kept: that takes memory, and saves
+    parsing them again.
     """
 
-    def __init__(self, text: str, module: ast.Module) -> None:
+    def __init__(self, text: str, module: ast.Module, *, keep: bool = False) -> None:
         self.module = module
+        self.kept: dict[int, list[ast.stmt]] = {}
         self.left_out: dict[ast.AST, int] = {}
         self.bindings = list(_bindings(module.body))
         self.bodies: list[tuple[int, int]] = []
@@ -63,6 +66,8 @@ class Outline:
             self.concrete.append(_is_concrete(function))
             if out:
                 self.left_out[function] = len(self.numbers) - 1
+                if keep:
+                    self.kept[len(self.bodies)] = function.body
                 self.bodies.append((first, last))
                 function.body = []
 
@@ -102,15 +107,15 @@ class Outline:
         return "\n".join(["def _():", *self.lines[first - 1 : last], ""])
 
 
-def outline(text: str) -> Outline | None:
-    """The outline of a program; None if Python does not take the text for one."""
+def outline(text: str, *, keep: bool = False) -> Outline | None:
+    """The outline of a program; None if Python does not take the text for one. `keep` has it keep trees of bodies."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return Outline(text, module)
+    return Outline(text, module, keep=keep)
 
 
 _Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -48,20 +48,31 @@ class BareTree(Tree):
     def _open(self, short: Outline, at: int) -> Sequence[cst.BaseStatement]:
         number = short.numbers[at]
         assert number is not None
-        skipped = short.bodies[number][0] - 2
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                made = bare_module(ast.parse(short.body(number)), self.lines, skipped, lambda function: None)
-            except NoBareTreeError:
-                made = bare_module(ast.parse(UNREADABLE), UNREADABLE.split("\n"), 0, lambda function: None)
-        function = made.body[0]
-        assert isinstance(function, cst.FunctionDef)
-        statements: Sequence[cst.BaseStatement] = function.body.body  # type: ignore[assignment]
-        return statements
+        try:
+            if number in short.kept:
+                return _statements(short.kept.pop(number), self.lines, 0)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                again = ast.parse(short.body(number))
+            return _statements(_body(again), self.lines, short.bodies[number][0] - 2)
+        except NoBareTreeError:
+            return _statements(_body(ast.parse(UNREADABLE)), UNREADABLE.split("\n"), 0)
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands, without parentheses around it."""
         place = place_of(node)
         assert place is not None, node
         return place[1]
+
+
+def _body(module: ast.Module) -> list[ast.stmt]:
+    """The body of the one function of a program."""
+    (function,) = module.body
+    assert isinstance(function, ast.FunctionDef)
+    return function.body
+
+
+def _statements(body: list[ast.stmt], lines: list[str], skipped: int) -> Sequence[cst.BaseStatement]:
+    """The statements of a body that was parsed from rows of a text, that far behind its start."""
+    made: Sequence[cst.BaseStatement] = bare_module(ast.Module(body, []), lines, skipped, lambda function: None).body
+    return made

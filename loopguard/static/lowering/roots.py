@@ -37,7 +37,7 @@ def may_be_worth_it(text: str, path: str, project: Project) -> bool:
 
     What this says no to, `is_worth_it` says no to as well.
     """
-    if STRICT.search(text) or _MATTERS.search(text):
+    if _names_training(text):
         return True
     if bool(project.knowledge) and project.knowledge.mentioned_in(text):
         return True
@@ -46,7 +46,7 @@ def may_be_worth_it(text: str, path: str, project: Project) -> bool:
 
 def is_worth_it(text: str, names: Names) -> bool:
     """Whether anything can come of a file, before most of it is parsed: its code may train, or what it imports."""
-    if any(words.search(text) and words.search(code_of(text)) for words in (STRICT, _MATTERS)):
+    if _names_training(text):
         return True
     knowledge = names.project.knowledge
     if bool(knowledge) and knowledge.mentioned_in(code_of(text)):
@@ -54,6 +54,11 @@ def is_worth_it(text: str, names: Names) -> bool:
     return any(map(names.leads_to_training, names.star_imports)) or any(
         _is_foreign_training(names, value) for value in list(names.env.variables.values())
     )
+
+
+def _names_training(text: str) -> bool:
+    """Whether the code of a text has words of training."""
+    return any(words.search(text) and words.search(code_of(text)) for words in (STRICT, _MATTERS))
 
 
 def _is_foreign_training(names: Names, value: Value) -> bool:
