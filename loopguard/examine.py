@@ -88,7 +88,7 @@ class Visit(NamedTuple):
     outcome: Outcome
 
 
-_MUCH = 6_000_000
+_MUCH = 4_000_000
 """How many characters are parsed, about, until all that is known of the files of the project is forgotten."""
 
 PATIENCE = (1_000_000, 20, 100)

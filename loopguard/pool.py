@@ -38,7 +38,7 @@ Answer = tuple[list[Visit], Trace | None]
 """Some of the files, and what was found out about what their outcomes depend on."""
 
 _Message = tuple[Answer | LoopguardError, bool]
-"""What a process sends: the answer, and whether it ends now."""
+"""What a process sends: the answer, and whether it ends now. If so, that may be about the first of the files only."""
 
 
 def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int) -> Iterator[Answer]:
@@ -107,16 +107,19 @@ class _Pool:
         if isinstance(answer, LoopguardError):
             raise answer
         if ends:
-            self._replace(ready)
+            self._replace(ready, chunk[len(answer[0]) :])
         else:
             self._give(ready)
         yield answer
 
-    def _replace(self, done: connection.Connection) -> None:
-        """A process has ended as it should: have a fresh one go on where it was."""
+    def _replace(self, done: connection.Connection, left: list[Task]) -> None:
+        """A process has ended as it should: have a fresh one go on where it was, with what it has left."""
         self._workers.pop(done).join()
         done.close()
         at = self._last.pop(done)
+        if left:
+            self._waiting.insert(at, left)
+            self._last = {other: last + 1 if last >= at else last for other, last in self._last.items()}
         if self._waiting:
             self._start(at)
 
@@ -168,7 +171,7 @@ def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[co
         while not examiner.is_full:
             answer: Answer | LoopguardError
             try:
-                answer = [examiner.visit(file, terms) for file, terms in pipe.recv()], examiner.news()
+                answer = _visit_some(examiner, pipe.recv()), examiner.news()
             except LoopguardError as error:
                 answer = error
             message: _Message = answer, examiner.is_full
@@ -177,3 +180,13 @@ def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[co
     except (EOFError, OSError):
         pass  # the parent has what it wants, or is gone
     os._exit(0)
+
+
+def _visit_some(examiner: Examiner, tasks: Sequence[Task]) -> list[Visit]:
+    """Examine files, as far as that goes."""
+    visits: list[Visit] = []
+    for file, terms in tasks:
+        visits.append(examiner.visit(file, terms))
+        if examiner.is_full:
+            break
+    return visits
