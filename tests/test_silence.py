@@ -93,6 +93,13 @@ SILENT = {
     f"    optimizer.zero_grad()\n{ITERATION}",
     "a diffusion that samples, and is no schedule": "for x in loader:\n    for t in scheduler.timesteps:\n"
     f"        x = scheduler.step(noise, t, x)[0]\n    optimizer.zero_grad()\n{ITERATION}",
+    "a training step that runs the backward pass": "from megatron import load\nnet = load()\n"
+    "optimizer = net.configure_optimizers()\nfor x in loader:\n    optimizer.zero_grad()\n"
+    "    net.training_step(x)\n    optimizer.step()\n",
+    "a schedule that is told where it is": "for epoch in range(n):\n    for i, x in enumerate(loader):\n"
+    "        schedule.step(epoch + i / len(loader))\n        loss = model(x).sum() / 4\n        loss.backward()\n"
+    "        if (i + 1) % 4 == 0 or i + 1 == len(loader):\n            optimizer.step()\n"
+    "            optimizer.zero_grad()\n",
     "one iteration": f"for _ in range(1):\n{ITERATION}",
     "no loop": "loss = model(x).sum()\nloss.backward()\noptimizer.step()\n",
     "an iteration that is broken off": f"while True:\n    optimizer.zero_grad()\n    for x in loader:\n    {ITERATION.replace(chr(10), chr(10) + '    ')}    break\n",

@@ -317,8 +317,9 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:
                 _escape(ctx, node, list(reached))
-            elif owner.role is Role.OPAQUE and recognise.may_train(name) and not HARMLESS_RECEIVER.search(owner.label):
-                ctx.emit(Kind.UNKNOWN, node, None)
+            elif owner.role is Role.OPAQUE and not HARMLESS_RECEIVER.search(owner.label):
+                if recognise.may_train(name) or recognise.must_train(ctx, name):
+                    ctx.emit(Kind.UNKNOWN, node, None)
         elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not HARMLESS_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, owner)
         if not HARMLESS_RECEIVER.search(owner.label):

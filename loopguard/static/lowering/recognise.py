@@ -26,7 +26,7 @@ from loopguard.static.lowering.tensors import provenance
 from loopguard.static.paths.graph import Assumption, Condition
 from loopguard.static.paths.guards import SYNC
 from loopguard.static.scope import File
-from loopguard.static.syntax import text_of
+from loopguard.static.syntax import code_of, text_of
 from loopguard.static.values import (
     Attachment,
     Bound,
@@ -63,6 +63,15 @@ _engines: WeakKeyDictionary[File, dict[str, bool]] = WeakKeyDictionary()
 def may_train(name: str) -> bool:
     """Whether code behind this name may well run a backward pass or a step."""
     return _TRAINS.search(name) is not None
+
+
+def must_train(ctx: Context, name: str) -> bool:
+    """Whether code behind this name is the only one that may run the backward pass.
+
+    Lightning's `training_step` only computes a loss, which somebody else differentiates. Where nobody in the file does
+    that, somebody's `training_step` must, as Megatron's do.
+    """
+    return name == "training_step" and "backward" not in code_of(ctx.file.source.text)
 
 
 def is_construction(name: str) -> bool:

@@ -73,14 +73,18 @@ def _of(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[H
         yield Mistake.PER_BATCH, [move], {"class": name, "period": period}
 
 
+def says_where(move: Happening) -> bool:
+    """Whether a schedule is told where it is to be, `step(epoch)`, and does not count how often it moves."""
+    return isinstance(move.site.node, cst.Call) and bool(move.site.node.args)
+
+
 def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[Happening]) -> bool:
     """Whether the schedule surely moves before the first step of its optimizer."""
-    thing, call = move.target, move.site.node
+    thing = move.target
     assert isinstance(thing, Thing)
-    assert isinstance(call, cst.Call)
     known = _KNOWN.match(thing.dotted) is not None
-    if call.args or not move.loops or not (known or (thing.role is not Role.SCHEDULER and thing.parameter)):
-        return False  # `step(epoch)` says where the schedule is to be
+    if says_where(move) or not move.loops or not (known or (thing.role is not Role.SCHEDULER and thing.parameter)):
+        return False
     # What was before the schedule is none of its periods.
     built = max(
         (event.number for event in graph.events() if event.kind is Kind.BUILD and event.target is thing), default=0

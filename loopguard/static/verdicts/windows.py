@@ -15,6 +15,7 @@ from loopguard.static.paths.relations import touches
 from loopguard.static.scope import File
 from loopguard.static.values import Role, Thing, things_in
 from loopguard.static.verdicts import evidence
+from loopguard.static.verdicts.schedules import says_where
 
 _WINDOW_SIZE = re.compile(r"accum|grad_acc|micro|update_freq", re.IGNORECASE)
 """What people call the number of batches in a window."""
@@ -114,7 +115,8 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
         yield case(window.Mistake.OFF_BY_ONE, step, **facts)
     for event in here:
         partial = event.kind in (Kind.CLIP, Kind.UNSCALE) and _concerns(event, effects)
-        if (partial or event.kind is Kind.SCHEDULE) and _guards(event, loop) <= around:
+        counts = event.kind is Kind.SCHEDULE and not says_where(event)
+        if (partial or counts) and _guards(event, loop) <= around:
             yield case(window.Mistake.PARTIAL_GATE, event, **facts)
     by_hand = any(event.kind in (Kind.READ, Kind.ASSIGN) for event in here)
     for event in ungated:
