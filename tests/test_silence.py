@@ -96,6 +96,9 @@ SILENT = {
     "a training step that runs the backward pass": "from megatron import load\nnet = load()\n"
     "optimizer = net.configure_optimizers()\nfor x in loader:\n    optimizer.zero_grad()\n"
     "    net.training_step(x)\n    optimizer.step()\n",
+    "an optimizer of DeepSpeed's, some of which clear": "import deepspeed\n"
+    "engine, optimizer, _, _ = deepspeed.initialize(model=model, model_parameters=model.parameters())\n"
+    "for x in loader:\n    engine.backward(engine(x).sum())\n    optimizer.step()\n",
     "a schedule that is told where it is": "for epoch in range(n):\n    for i, x in enumerate(loader):\n"
     "        schedule.step(epoch + i / len(loader))\n        loss = model(x).sum() / 4\n        loss.backward()\n"
     "        if (i + 1) % 4 == 0 or i + 1 == len(loader):\n            optimizer.step()\n"

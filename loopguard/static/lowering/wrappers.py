@@ -59,7 +59,9 @@ def made_by_framework(ctx: Context, node: cst.Call, dotted: str, arguments: Argu
         things = tuple(dict.fromkeys(thing for value in arguments.values for thing in things_in(value)))
         engine = Thing("", Role.ENGINE, known=True, captured=things)
         engine.clears_itself = True
-        return Group([engine, Thing("", captured=(engine,)), Thing("", Role.DATA), Thing("", Role.SCHEDULER)])
+        optimizer = Thing("", captured=(engine,))
+        optimizer.clears_itself = True  # that of ZeRO's third stage does
+        return Group([engine, optimizer, Thing("", Role.DATA), Thing("", Role.SCHEDULER)])
     if dotted in INITIALIZES:
         given = arguments.positional
         return Group(list(given)) if len(given) > 1 else given[0] if given else None
