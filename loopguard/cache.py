@@ -28,7 +28,7 @@ from loopguard.stamps import digest_of, stamp
 NAME = ".loopguard_cache"
 TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of loopguard: https://bford.info/cachedir/\n"
 
-_FORMAT = "1"
+_FORMAT = "2"
 _MANY, _KEPT = 24, 30 * 86_400
 
 

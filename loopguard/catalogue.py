@@ -103,6 +103,7 @@ class Catalogue:
                         case.trail,
                         case.iterations,
                         case.parameters,
+                        entry.url,
                     )
         return None
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopguard.errors import SourceError
-from loopguard.examine import EVENT, NOTHING, Crash, Examiner, Outcome, Terms, terms_of
+from loopguard.examine import EVENT, MENTION, NOTHING, Crash, Examiner, Outcome, Terms, terms_of
 from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
 from loopguard.survey import Survey
@@ -122,7 +122,7 @@ class Checker:
         """The finding of a case that was not made by a check; None if its rule is off, or a comment hides it."""
         path = case.at.place.path
         finding = self._enabled(self._settings_of(path, None))[1].judge(case)
-        if finding is None or finding.code not in self._codes(path) or self._hidden(finding):
+        if finding is None or not self._is_on(finding) or self._hidden(finding):
             return None
         return finding
 
@@ -140,7 +140,7 @@ class Checker:
         """The report: suppressed and deselected findings left out, one of each, ordered by place."""
         kept: dict[tuple[object, str], Finding] = {}
         for finding in self._found:
-            if finding.code in self._codes(finding.place.path) and not self._hidden(finding):
+            if self._is_on(finding) and not self._hidden(finding):
                 kept.setdefault((finding.place, finding.code), finding)
         for finding in self._unused() if self._checked else ():
             kept.setdefault((finding.place, finding.code), finding)
@@ -161,11 +161,20 @@ class Checker:
     def _suppressions_of(self, path: str) -> Suppressions | None:
         """The suppressions of a file, which is read only if something lies in it."""
         if path not in self._suppressions:
-            from loopguard.suppress import Suppressions
+            self._suppressions[path] = None
+            source = self._report.source(path) if self._mentions_us(path) else None
+            if source is not None:
+                from loopguard.suppress import Suppressions
 
-            source = self._report.source(path)
-            self._suppressions[path] = Suppressions(source) if source is not None else None
+                self._suppressions[path] = Suppressions(source)
         return self._suppressions[path]
+
+    def _mentions_us(self, path: str) -> bool:
+        """Whether a file may hold comments that hide something: most do not, and need not even be decoded."""
+        try:
+            return path in self._report.sources or MENTION.search(absolute(Path(path)).read_bytes()) is not None
+        except OSError:
+            return False
 
     def _unused(self) -> Iterator[Finding]:
         from loopguard.select import default
@@ -178,11 +187,18 @@ class Checker:
             codes = self._codes(path)
             for case in suppressions.unused(codes, frozenset(default(catalogue)), catalogue):
                 finding = catalogue.judge(case)
-                if finding and finding.code in codes and not suppressions.names(finding):
+                if finding and self._is_on(finding) and not suppressions.names(finding):
                     yield finding
 
     def _settings_of(self, path: str, file: Path | None) -> Settings:
         return self._resolver.settings((file or absolute(Path(path))).parent)
+
+    def _is_on(self, finding: Finding) -> bool:
+        """Whether the rule of a finding is on for its file. Where no setting names a rule, none has to be loaded."""
+        path = finding.place.path
+        if self._settings_of(path, None).selects:
+            return finding.code in self._codes(path)
+        return not finding.is_advice
 
     def _codes(self, path: str) -> frozenset[str]:
         """The codes that are on for a file."""

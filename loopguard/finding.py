@@ -11,7 +11,7 @@ from loopguard.events import Moment, Place
 class Finding:
     """A mistake that a rule has named.
 
-    `code`, `name` and `level` are the rule's. `message` says in one line what is wrong, `advice` what to do,
+    `code`, `name` and `level` are the rule's, `url` is where one can read more about it (None: nowhere). `message` says in one line what is wrong, `advice` what to do,
     `place` where, and `evidence` shows one concrete path, in the order in which it happens.
 
     Of a run it also tells the `iterations` whose gradients are concerned and the `parameters` that hold them.
@@ -26,6 +26,12 @@ class Finding:
     evidence: tuple[Moment, ...] = ()
     iterations: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
+    url: str | None = None
+
+    @property
+    def is_advice(self) -> bool:
+        """Whether only those see it who select its rule."""
+        return self.level == "advice"
 
     @property
     def fingerprint(self) -> str:

@@ -218,7 +218,7 @@ def _plain(finding: Finding) -> list[Any]:
         for m in finding.evidence
     ]
     words = [finding.code, finding.name, finding.level, finding.message, finding.advice]
-    return [*words, _row(finding.place), trail, finding.iterations, finding.parameters]
+    return [*words, _row(finding.place), trail, finding.iterations, finding.parameters, finding.url]
 
 
 def _row(place: Place) -> list[str | int | None]:
@@ -232,11 +232,13 @@ def _findings(text: str) -> list[Finding]:
     from loopguard.finding import Finding
 
     found: list[Finding] = []
-    for code, name, level, message, advice, place, trail, iterations, parameters in json.loads(text):
+    for code, name, level, message, advice, place, trail, iterations, parameters, url in json.loads(text):
         moments = tuple(
             Moment(Event(Kind[kind], subject, Place(*where), of, tuple(when)), note, iteration)
             for kind, subject, where, of, when, note, iteration in trail
         )
         at = Place(*place)
-        found.append(Finding(code, name, level, message, advice, at, moments, tuple(iterations), tuple(parameters)))
+        found.append(
+            Finding(code, name, level, message, advice, at, moments, tuple(iterations), tuple(parameters), url)
+        )
     return found

@@ -50,7 +50,6 @@ def drawn(
     context = Context(
         style or Style(),
         lambda path: Source(path, sources[path]) if path in sources else None,
-        lambda code: None,
     )
     return "\n".join(render("full", [finding], context))
 

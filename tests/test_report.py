@@ -23,11 +23,12 @@ def finding(code: str = "LG101", level: str = "error", **place: int | str | None
     fields = {"path": "x.py", "row": 3, "column": 5, "end_row": 3, "end_column": 9, **place}
     where = Place(**fields)  # type: ignore[arg-type]
     moment = Moment(Event(Kind.STEP, "opt", where, "opt.step()"), "uses them", 2)
-    return Finding(code, "missing-zero-grad", level, "100%, really: yes", "add it\nnow", where, (moment,))
+    url = "https://example.org/LG101" if code == "LG101" else None
+    return Finding(code, "missing-zero-grad", level, "100%, really: yes", "add it\nnow", where, (moment,), url=url)
 
 
 def rendered(name: str, *findings: Finding, style: Style | None = None) -> str:
-    context = Context(style or Style(), lambda path: None, {"LG101": "https://example.org/LG101"}.get)
+    context = Context(style or Style(), lambda path: None)
     return "\n".join(render(name, findings, context))
 
 

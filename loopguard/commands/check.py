@@ -101,7 +101,7 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
             pass
     report = checker.finish()
     _show_crashes(report, options["verbose"])
-    _show(report, resolver, options)
+    _show(report, resolver.top.output_format, options)
     if options["verbose"]:
         seconds = perf_counter() - started
         _note(f"{report.files} files, {report.analysed} of them analysed, in {seconds:.2f} s")
@@ -141,12 +141,11 @@ def _cache(resolver: Resolver, roots: Sequence[Path], options: dict[str, Any]) -
     return Cache(absolute(given) if given is not None else resolver.top.root / NAME, way(roots))
 
 
-def _show(report: Report, resolver: Resolver, options: dict[str, Any]) -> None:
+def _show(report: Report, name: str, options: dict[str, Any]) -> None:
     style = choose(options["color"], sys.stdout.isatty(), os.environ)
-    name = resolver.top.output_format
     for_people = name in ("full", "concise")
     if report.findings or not for_people:
-        _print(_rendered(report, resolver, name, style, options["statistics"]))
+        _print(_rendered(report, name, style, options["statistics"]))
     # Silence about files that were not checked must not read as praise.
     if for_people and not options["quiet"] and (report.findings or not report.crashes):
         from loopguard.report.summary import summary
@@ -154,12 +153,12 @@ def _show(report: Report, resolver: Resolver, options: dict[str, Any]) -> None:
         _print([summary(report.findings, style)])
 
 
-def _rendered(report: Report, resolver: Resolver, name: str, style: Style, counts: bool) -> Iterable[str]:
+def _rendered(report: Report, name: str, style: Style, counts: bool) -> Iterable[str]:
     from loopguard.report import Context, render
     from loopguard.report.summary import statistics, statistics_json
 
     if not counts:
-        return render(name, report.findings, Context(style, report.source, _url(resolver)))
+        return render(name, report.findings, Context(style, report.source))
     if name.startswith("json"):
         return [statistics_json(report.findings)]
     return statistics(report.findings, style)
@@ -173,16 +172,6 @@ def _show_crashes(report: Report, verbose: bool) -> None:
         _note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
         if verbose:
             click.echo(crash.trace, err=True, nl=False)
-
-
-def _url(resolver: Resolver) -> Callable[[str], str | None]:
-    def url(code: str) -> str | None:
-        from loopguard import catalogue
-
-        entries = (catalogue.load(settings.rule_folders).get(code) for settings in resolver.all())
-        return next((entry.url for entry in entries if entry), None)
-
-    return url
 
 
 def _print(lines: Iterable[str]) -> None:

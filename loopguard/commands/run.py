@@ -148,8 +148,4 @@ class _Guarded:
             say("\n".join(report.summary(self._outcome, self._context())))
 
     def _context(self) -> Context:
-        return Context(style(), self.checked.source, self._url)
-
-    def _url(self, code: str) -> str | None:
-        entry = self.rules.get(code)
-        return entry.url if entry is not None else None
+        return Context(style(), self.checked.source)

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 class Context(NamedTuple):
     """What a renderer may need besides the findings.
 
-    `source` gives the text of a file by its shown path (None if it cannot be read), `url` the address where
-    one can read more about a rule, by its code.
+    `source` gives the text of a file by its shown path, None if it cannot be read.
     """
 
     style: Style
     source: Callable[[str], Source | None]
-    url: Callable[[str], str | None]
 
 
 def render(name: str, findings: Sequence[Finding], context: Context) -> Iterator[str]:

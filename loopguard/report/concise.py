@@ -12,5 +12,5 @@ def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
     """The findings, a line each."""
     style = context.style
     for finding in findings:
-        code = style.link(context.url(finding.code), style(finding.level, finding.code))
+        code = style.link(finding.url, style(finding.level, finding.code))
         yield f"{style('bold', str(finding.place))}: {code} {finding.name}: {finding.message}"

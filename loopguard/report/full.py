@@ -40,7 +40,7 @@ def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
 
 def _finding(finding: Finding, context: Context) -> Iterator[str]:
     style = context.style
-    code = style.link(context.url(finding.code), style(finding.level, finding.code))
+    code = style.link(finding.url, style(finding.level, finding.code))
     yield f"{code} {style('bold', f'{finding.name}: {finding.message}')}"
     snippets = _snippets(finding)
     width = len(str(max(place.end_row for places in snippets.values() for place, _ in places)))

@@ -36,7 +36,7 @@ def fields(finding: Finding, context: Context) -> Mapping[str, object]:
         "name": finding.name,
         "noqa_row": finding.place.row,
         "severity": _SEVERITY.get(finding.level, finding.level),
-        "url": context.url(finding.code),
+        "url": finding.url,
     }
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
-from loopguard import catalogue
 from loopguard.case import Case
 from loopguard.check import Checker
 from loopguard.config import Options
@@ -28,8 +27,7 @@ class Judge:
             extend_select=tuple(extend_select),
             ignore=tuple(ignore),
         )
-        self._resolver = Resolver(options)
-        self._checker = Checker(self._resolver)
+        self._checker = Checker(Resolver(options))
         self._checker.validate()
 
     def name(self, case: Case) -> Finding | None:
@@ -39,11 +37,6 @@ class Judge:
     def judges(self, mistake: Enum, path: str) -> bool:
         """Whether a rule that is on for a file is about a mistake."""
         return self._checker.judges(mistake, path)
-
-    def url(self, code: str) -> str | None:
-        """Where one can read more about a rule."""
-        entries = (catalogue.load(settings.rule_folders).get(code) for settings in self._resolver.all())
-        return next((entry.url for entry in entries if entry), None)
 
     def source(self, path: str) -> Source | None:
         """The source that is shown as `path`."""

@@ -32,7 +32,7 @@ def policy(name: str) -> Policy:
 
 def show(watch: Watch, finding: Finding) -> None:
     """Print a finding as `loopguard check` would, on stderr."""
-    say("\n".join(render("full", [finding], Context(style(), watch.sources, watch.url))))
+    say("\n".join(render("full", [finding], Context(style(), watch.sources))))
 
 
 def _warn(watch: Watch, record: Record, frame: FrameType | None) -> None:

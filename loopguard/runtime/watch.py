@@ -68,10 +68,6 @@ class Watch:
         """Gives the source that a finding's path stands for, to those who show it."""
         return self._judge.source
 
-    def url(self, code: str) -> str | None:
-        """Where one can read more about a rule, by its code."""
-        return self._judge.url(code)
-
     def start(self) -> None:
         """Begin to watch."""
         hooks.listen(self.listener)
