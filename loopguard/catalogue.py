@@ -112,11 +112,13 @@ class Catalogue:
 def load(folders: tuple[Path, ...] = ()) -> Catalogue:
     """The catalogue of our rules and those in `folders`, which come first. Raises `RuleError`."""
     entries: list[Entry] = []
-    for number, folder in enumerate([*folders, _own_folder()]):
+    own = _own_folder()
+    for number, folder in enumerate([*folders, own]):
         if not folder.is_dir():
             raise RuleError(f"no such folder of rules: {shown(folder)}")
         files = sorted(file for file in folder.glob("*.py") if not file.name.startswith("_"))
-        entries += [_entry(file, f"_loopguard_rules_{number}_{file.stem}") for file in files]
+        loader = SourceFileLoader if folder == own else _AsItIsNow
+        entries += [_entry(file, f"_loopguard_rules_{number}_{file.stem}", loader) for file in files]
     return Catalogue(entries)
 
 
@@ -126,8 +128,8 @@ def _own_folder() -> Path:
     return next((folder for folder in candidates if folder.is_dir()), candidates[0])
 
 
-def _entry(file: Path, module_name: str) -> Entry:
-    module = _load_module(file, module_name)
+def _entry(file: Path, module_name: str, loader: type[SourceFileLoader]) -> Entry:
+    module = _load_module(file, module_name, loader)
     rules = [value for value in vars(module).values() if _is_own_rule(value, module_name)]
     if len(rules) != 1:
         raise RuleError(f"{shown(file)}: a rule file holds one subclass of `Rule`, this one {len(rules)}")
@@ -155,9 +157,8 @@ class _AsItIsNow(SourceFileLoader):
         return code
 
 
-def _load_module(file: Path, name: str) -> ModuleType:
-    kind = SourceFileLoader if file.parent == _own_folder() else _AsItIsNow
-    spec = spec_from_file_location(name, file, loader=kind(name, str(file)))
+def _load_module(file: Path, name: str, loader: type[SourceFileLoader]) -> ModuleType:
+    spec = spec_from_file_location(name, file, loader=loader(name, str(file)))
     assert spec is not None and spec.loader is not None  # it was made from a path and a loader
     module = module_from_spec(spec)
     # Dataclasses and enumerations of the file look their module up there.

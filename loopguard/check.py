@@ -78,7 +78,7 @@ class Checker:
 
     def check_all(self, files: Sequence[Path], cache: Cache | None, jobs: int) -> Iterator[Path]:
         """Check files (absolute), in up to `jobs` processes. They come back, in no order, as they are done."""
-        survey = Survey(self._examiner, self.terms, self._roots, cache, jobs)
+        survey = Survey(self.terms, self._roots, cache, jobs)
         outcomes: dict[Path, Outcome] = {}
         for file, outcome in survey.outcomes(files):
             outcomes[file] = outcome

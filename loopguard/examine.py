@@ -111,11 +111,13 @@ def _may_hold_events(data: bytes, knowledge: Knowledge | None) -> bool:
 class Examiner:
     """Examines one file after the other. `roots` are the folders that imports within the project start from.
 
-    When it knows much of the project it forgets that; one that does not `forgets` is full then, and is to be replaced.
+    One that is `traced` can tell what its results depend on, as a cache wants to know. When it knows much of the
+    project it forgets that; one that does not `forgets` is full then, and is to be replaced.
     """
 
-    def __init__(self, roots: Sequence[Path], *, forgets: bool = True) -> None:
+    def __init__(self, roots: Sequence[Path], *, traced: bool = False, forgets: bool = True) -> None:
         self._roots = roots
+        self._traced = traced
         self._forgets = forgets
         self._projects: dict[tuple[KnownCall, ...], Project] = {}
         self._knowledge: dict[tuple[KnownCall, ...], Knowledge] = {}
@@ -128,26 +130,32 @@ class Examiner:
         return not self._forgets and self._knows_much()
 
     def news(self) -> Trace | None:
-        """What results depend on, as far as it was found out since the last time."""
+        """What results depend on, as far as it was found out since the last time. None if that is not traced."""
         return self._footprint.news() if self._footprint is not None else None
 
     def glance(self, file: Path, terms: Terms) -> Visit | None:
         """Read a file (absolute), and be done with it if there is nothing to examine."""
-        before = stamp(str(file))
         try:
-            data = file.read_bytes()
+            seen, data = self._read(file)
         except OSError:
             return None
-        return Visit(Seen(str(file), before, digest(data)), NOTHING) if _is_dull(data, self._knows(terms)) else None
+        return Visit(seen, NOTHING) if _is_dull(data, self._knows(terms)) else None
 
     def visit(self, file: Path, terms: Terms) -> Visit:
         """Read and examine a file (absolute)."""
-        before = stamp(str(file))
         try:
-            data = file.read_bytes()
+            seen, data = self._read(file)
         except OSError as error:
             return Visit(Seen(str(file), "", ""), _refused(shown(file), error, terms.rules))
-        return Visit(Seen(str(file), before, digest(data)), self.examine(data, shown(file), file, terms))
+        return Visit(seen, self.examine(data, shown(file), file, terms))
+
+    def _read(self, file: Path) -> tuple[Seen, bytes]:
+        """What is in a file, and how to recognise that later."""
+        if not self._traced:
+            return Seen(str(file), "", ""), file.read_bytes()
+        before = stamp(str(file))
+        data = file.read_bytes()
+        return Seen(str(file), before, digest(data)), data
 
     def examine(self, data: bytes, path: str, file: Path | None, terms: Terms) -> Outcome:
         """Examine text that is shown as `path` and need not be in a file. Whatever fails becomes a crash."""
@@ -194,9 +202,11 @@ class Examiner:
             static.forget()
             gc.collect()
         if terms.calls not in self._projects:
-            made = static.Project(self._roots, self._knows(terms), self._footprint)
-            self._projects[terms.calls] = made
-            self._footprint = made.footprint
+            if self._footprint is None:
+                from loopguard.footprint import Footprint, Untraced
+
+                self._footprint = Footprint() if self._traced else Untraced()
+            self._projects[terms.calls] = static.Project(self._roots, self._knows(terms), self._footprint)
         return self._projects[terms.calls]
 
     def _knows_much(self) -> bool:

@@ -11,8 +11,9 @@ from loopguard.events import Moment, Place
 class Finding:
     """A mistake that a rule has named.
 
-    `code`, `name` and `level` are the rule's, `url` is where one can read more about it (None: nowhere). `message` says in one line what is wrong, `advice` what to do,
-    `place` where, and `evidence` shows one concrete path, in the order in which it happens.
+    `code`, `name` and `level` are the rule's, `url` is where one can read more about it (None: nowhere). `message`
+    says in one line what is wrong, `advice` what to do, `place` where, and `evidence` shows one concrete path, in the
+    order in which it happens.
 
     Of a run it also tells the `iterations` whose gradients are concerned and the `parameters` that hold them.
     """

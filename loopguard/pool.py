@@ -41,9 +41,12 @@ _Message = tuple[Answer | LoopguardError, bool]
 """What a process sends: the answer, and whether it ends now. If so, that may be about the first of the files only."""
 
 
-def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int) -> Iterator[Answer]:
-    """Examine files in up to `jobs` processes, in no order. Raises what a rule's folder raises."""
-    pool = _Pool(tasks, roots)
+def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int, traced: bool) -> Iterator[Answer]:
+    """Examine files in up to `jobs` processes, in no order. Raises what a rule's folder raises.
+
+    If `traced`, it is found out what the outcomes depend on.
+    """
+    pool = _Pool(tasks, roots, traced)
     try:
         yield from pool.run(jobs)
     finally:
@@ -51,8 +54,9 @@ def visit_all(tasks: Sequence[Task], roots: Sequence[Path], jobs: int) -> Iterat
 
 
 class _Pool:
-    def __init__(self, tasks: Sequence[Task], roots: Sequence[Path]) -> None:
-        self._roots = roots
+    def __init__(self, tasks: Sequence[Task], roots: Sequence[Path], traced: bool) -> None:
+        self._roots = [str(root) for root in roots]
+        self._traced = traced
         self._waiting = [list(tasks[at : at + _AT_A_TIME]) for at in range(0, len(tasks), _AT_A_TIME)]
         # Only where there is but one thread, and no library that minds, a copy of the process is a safe start.
         self._copies = sys.platform == "linux" and threading.active_count() == 1 and "torch" not in sys.modules
@@ -75,8 +79,8 @@ class _Pool:
         """Start a process, at one of the places that wait; by default where no other one is."""
         ours, theirs = self._context.Pipe()
         # A copy of this process has its ends of all pipes, and would wait for itself once we are gone.
-        copied = [ours, *self._workers] if self._copies else []
-        arguments = (theirs, [str(root) for root in self._roots], copied)
+        copied = [ours, *self._workers] if self._copies else None
+        arguments = (theirs, self._roots, self._traced, copied)
         worker = self._context.Process(target=_work, args=arguments, daemon=True)
         with _undisturbed():
             worker.start()
@@ -158,15 +162,20 @@ def _undisturbed() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
-def _work(pipe: connection.Connection, roots: Sequence[str], copied: Sequence[connection.Connection]) -> None:
-    """What a process does: examine what comes, until nothing does."""
-    for other in copied:
+def _work(
+    pipe: connection.Connection, roots: Sequence[str], traced: bool, copied: Sequence[connection.Connection] | None
+) -> None:
+    """What a process does: examine what comes, until nothing does.
+
+    A copy of its parent is given the ends of pipes that were `copied` along. A fresh one can take its place at any
+    time, so it need not forget, or clean up.
+    """
+    for other in copied or ():
         other.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     gc.set_threshold(*PATIENCE)
     gc.freeze()  # what is there from the start will stay
-    # What can be replaced by a fresh copy need not clean up.
-    examiner = Examiner([Path(root) for root in roots], forgets=not copied)
+    examiner = Examiner([Path(root) for root in roots], traced=traced, forgets=copied is None)
     try:
         while not examiner.is_full:
             answer: Answer | LoopguardError

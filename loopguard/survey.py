@@ -20,10 +20,8 @@ _WORTHWHILE = 250_000
 class Survey:
     """Examines the files of a run. `terms` gives what a file's settings say about examining it."""
 
-    def __init__(
-        self, examiner: Examiner, terms: Callable[[Path], Terms], roots: Sequence[Path], cache: Cache | None, jobs: int
-    ) -> None:
-        self._examiner = examiner
+    def __init__(self, terms: Callable[[Path], Terms], roots: Sequence[Path], cache: Cache | None, jobs: int) -> None:
+        self._examiner = Examiner(roots, traced=cache is not None)
         self._terms = terms
         self._roots = roots
         self._cache = cache
@@ -67,7 +65,8 @@ class Survey:
             if size > _WORTHWHILE and len(waiting) > 1:
                 from loopguard.pool import visit_all
 
-                for visits, trace in visit_all([*waiting, *tasks[at + 1 :]], self._roots, self._jobs):
+                traced = self._cache is not None
+                for visits, trace in visit_all([*waiting, *tasks[at + 1 :]], self._roots, self._jobs, traced):
                     self._learn(trace)
                     yield from visits
                 return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hypothesis import given
 from programs import marks
 from random_programs import PROGRAMS, fuzz
 
+from loopguard.case import Case
 from loopguard.source import Source
 from loopguard.static.analyse import _analyse
 from loopguard.static.bare import statements
@@ -208,8 +209,21 @@ def test_a_random_program_means_the_same(text: str) -> None:
 def test_a_bare_tree_shows_the_same_mistakes(text: str) -> None:
     project = Project([])
     trees = bare(text), ParsedTree(text)
-    mine, other = ([*_analyse(File(Source("train.py", text), project, tree))] for tree in trees)
-    assert [(case.mistake, case.at.place) for case in mine] == [(case.mistake, case.at.place) for case in other]
+    mine, other = (shown(_analyse(File(Source("train.py", text), project, tree), ())) for tree in trees)
+    assert mine == other
+
+
+@fuzz(40)
+@given(PROGRAMS)
+def test_where_mistakes_were_seen_a_second_look_sees_them_all(text: str) -> None:
+    file = File(Source("train.py", text), Project([]), ParsedTree(text))
+    seen = shown(_analyse(file, ()))
+    assert not seen or shown(_analyse(file, {number for _, number in seen})) == seen
+
+
+def shown(seen: Iterable[tuple[Case, int]]) -> list[tuple[object, int]]:
+    """Mistakes, their places, and which lowerings show them."""
+    return [((case.mistake, case.at.place), number) for case, number in seen]
 
 
 def test_libcst_parses_nothing_where_there_is_nothing_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:

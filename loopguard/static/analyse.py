@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from loopguard.source import Source
 
 _RECURSION = 6_000
+_LATER = -1
+
+Seen = tuple[Case, int]
+"""A mistake, and the number of the lowering that shows it."""
 
 
 def analyse(source: Source, project: Project) -> Iterator[Case]:
@@ -70,20 +74,21 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
 def _read(source: Source, project: Project, short: Outline | None) -> Iterator[Case]:
     """The mistakes in a text: where a look at bare nodes finds one, those that libcst's own tree shows."""
     if short is None:
-        yield from _seen_in(ParsedTree(source.text), source, project)
+        yield from (case for case, _ in _seen_in(ParsedTree(source.text), source, project))
         return
-    if next(_seen_in(quick_tree(source.text, short), source, project), None) is None:
+    where = {number for _, number in _seen_in(quick_tree(source.text, short), source, project)}
+    if not where:
         return
     try:
         tree: Tree = ParsedTree(source.text, short)
     except TextError:
         tree = quick_tree(source.text, short)  # Python reads it, and libcst does not
-    yield from _seen_in(tree, source, project)
+    yield from (case for case, _ in _seen_in(tree, source, project, where))
 
 
-def _seen_in(tree: Tree, source: Source, project: Project) -> Iterator[Case]:
+def _seen_in(tree: Tree, source: Source, project: Project, where: Collection[int] = ()) -> Iterator[Seen]:
     with closing(File(source, project, tree)) as file:
-        yield from _analyse(file)
+        yield from _analyse(file, where)
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
@@ -91,25 +96,28 @@ def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
     return Case(text_mistakes.Mistake.INVALID_SYNTAX, source.path, event, facts={"reason": reason})
 
 
-def _analyse(file: File) -> Iterator[Case]:
+def _analyse(file: File, where: Collection[int]) -> Iterator[Seen]:
     if not is_pytorch(file):
         return  # a text that Python does not read may be one that libcst does
     seen: set[tuple[object, object]] = set()
-    for ctx in _lowerings(file):
+    for number, ctx in _lowerings(file, where):
         if ctx.truncated:
             continue  # what is missing might be what clears
         for case in arbitrate(_cases(file, ctx)):
             key = (case.mistake, case.at.place)
             if key not in seen:
                 seen.add(key)
-                yield case
+                yield case, number
 
 
-def _lowerings(file: File) -> Iterator[Context]:
-    """The file as a script first, then each of its functions as if called from elsewhere.
+def _lowerings(file: File, where: Collection[int]) -> Iterator[tuple[int, Context]]:
+    """The file as a script first, then each of its functions as if called from elsewhere; if told so, only some.
+
+    Each has a number, by which `where` asks for it. What is not known before all others were lowered is _LATER.
 
     A graph is let go of once it was looked at: what remains is which functions it has called, made, and given away.
     """
+    few = bool(where) and _LATER not in where
     called: set[cst.CSTNode] = set()
     inner: dict[cst.CSTNode, Function] = {}
     processes: list[Function | Bound] = []
@@ -121,16 +129,21 @@ def _lowerings(file: File) -> Iterator[Context]:
         return ctx
 
     roots = functions_of(file)
-    yield noted(lower_module(file))
-    for function, owner in roots:
+    if not few or 0 in where:
+        yield 0, noted(lower_module(file))
+    for number, (function, owner) in enumerate(roots, start=1):
+        if few and number not in where:
+            continue
         if is_root(file, function.node) or driving_of(file, function, owner) is not None:
-            yield noted(lower_function(file, function, owner))
+            yield number, noted(lower_function(file, function, owner))
+    if few:
+        return
     for node, function in inner.items():
         # A function that another one makes and hands out, to be called elsewhere.
         if node not in called and is_root(file, node):
-            yield lower_function(file, function, None)
+            yield _LATER, lower_function(file, function, None)
     for process in processes_of(file, processes):
-        yield lower_process(file, process)
+        yield _LATER, lower_process(file, process)
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:

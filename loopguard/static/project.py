@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopguard.footprint import Absence, Footprint
+from loopguard.footprint import Absence, Footprint, Untraced
 from loopguard.knowledge import Knowledge
 from loopguard.static.bare.tree import quick_tree
 from loopguard.static.outline import outline
@@ -57,7 +57,7 @@ class Project:
     ) -> None:
         self.knowledge = knowledge if knowledge is not None else Knowledge()
         self._roots = [str(folder) for folder in (*roots, *(root / "src" for root in roots))]
-        self.footprint = footprint or Footprint()
+        self.footprint = footprint or Untraced()
         self.size = 0
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], Found] = {}
