@@ -18,6 +18,7 @@ class Words(Generic[AnyStr]):
     """
 
     def __init__(self, pattern: AnyStr, *plain: AnyStr, ignoring_case: bool = False) -> None:
+        self.pattern: AnyStr = pattern
         self._pattern: re.Pattern[AnyStr] = re.compile(pattern, re.IGNORECASE if ignoring_case else 0)
         self.plain: tuple[AnyStr, ...] = plain
         self._ignoring_case = ignoring_case

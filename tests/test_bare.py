@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
+from textwrap import dedent, indent
 
 import libcst as cst
 import pytest
@@ -219,6 +220,12 @@ def test_where_mistakes_were_seen_a_second_look_sees_them_all(text: str) -> None
     file = File(Source("train.py", text), Project([]), ParsedTree(text))
     seen = shown(_analyse(file, ()))
     assert not seen or shown(_analyse(file, {number for _, number in seen})) == seen
+
+
+def test_a_second_look_at_a_function_knows_what_the_top_level_binds() -> None:
+    made, *step = dedent(BROKEN).partition("for ")
+    text = made + "def train():\n" + indent("".join(step), "    ")
+    assert len(marks(text)) == len(marks(BROKEN)) == 1
 
 
 def shown(seen: Iterable[tuple[Case, int]]) -> list[tuple[object, int]]:

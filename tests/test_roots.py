@@ -19,6 +19,8 @@ def update(model, optimizer, batch):
 ROOTS = {
     "a clear": "    optimizer.zero_grad()",
     "a loop around a call": "    for batch in loader:\n        update(model, optimizer, batch)",
+    "a call of what is named after a backward pass": "    self.backward_step(batch)",
+    "a backward pass by its name": '    getattr(batch, "backward")()',
     "a step with a metric and an epoch": "    scheduler.step(loss, epoch)",
     "a loop whose call is deep inside": "    while busy():\n        if ready():\n\n            update(\nmodel)",
     "an asynchronous loop": "    async for batch in loader:\n        update(model, optimizer, batch)",
@@ -31,6 +33,9 @@ OTHERS = {
     "a loop beside the call": "    for batch in loader:\n        print(batch)\n    update(model, optimizer, batch)",
     "a loop around other calls": "    for batch in loader:\n        print(batch)",
     "words in a comment": "    for batch in loader:\n        print(batch)  # update, backward",
+    "words in a message": '    for batch in loader:\n        print("update follows backward")',
+    "what autograd keeps for its backward pass": "    ctx.backward_cache = batch",
+    "a hook of a backward pass": "    model.register_full_backward_hook(print)",
     "a step of a diffusion": "    for t in times:\n        batch = scheduler.step(noise, t, batch)[0]",
     "what autograd is given": "    ctx.save_for_backward(batch)\n    return batch",
 }

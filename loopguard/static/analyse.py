@@ -117,7 +117,8 @@ def _lowerings(file: File, where: Collection[int]) -> Iterator[tuple[int, Contex
 
     A graph is let go of once it was looked at: what remains is which functions it has called, made, and given away.
     """
-    few = bool(where) and _LATER not in where
+    # Functions see what the top level binds, and what others have bound for it.
+    few = bool(where) and _LATER not in where and "global " not in file.source.text
     called: set[cst.CSTNode] = set()
     inner: dict[cst.CSTNode, Function] = {}
     processes: list[Function | Bound] = []
@@ -129,8 +130,10 @@ def _lowerings(file: File, where: Collection[int]) -> Iterator[tuple[int, Contex
         return ctx
 
     roots = functions_of(file)
+    script = noted(lower_module(file))
     if not few or 0 in where:
-        yield 0, noted(lower_module(file))
+        yield 0, script
+    del script
     for number, (function, owner) in enumerate(roots, start=1):
         if few and number not in where:
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +10,11 @@ from typing import TYPE_CHECKING
 from loopguard.footprint import Absence, Footprint, Untraced
 from loopguard.knowledge import Knowledge
 from loopguard.static.bare.tree import quick_tree
+from loopguard.static.imports import imports_in
 from loopguard.static.outline import outline
 from loopguard.static.scope import Defined, File, Names
 from loopguard.static.syntax import TextError
+from loopguard.static.training import Training
 from loopguard.static.values import FileValue, Inert, Value
 from loopguard.words import Words
 
@@ -24,20 +25,6 @@ _EVENT_WORDS = Words(
     rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch",
     *(b"optim", b"backward", b".step", b"Optim", b".eval()", b".train(", b".grad", b"zero_grad", b"set_epoch"),
 )
-_STEP = r"\.step\b(?!\((?:\s*[\w.\[\]]+\s*,){2}\s*[\w.\[\]]+\s*[,)])"
-"""A step takes a closure, that of a schedule a metric and an epoch. With more arguments, another thing is meant:
-`scheduler.step(noise, time, sample)` samples from a diffusion model."""
-TRAINING = rf"zero_grad|{_STEP}|loss_scaler"
-"""What code that trains names, besides a backward pass."""
-_TRAINING = Words(rf"backward|{TRAINING}".encode(), b"backward", b".step", b"zero_grad", b"loss_scaler")
-_FAR = 4
-"""How far away a call may lead to training: a file counts two, the `__init__.py` of a package one."""
-_IMPORT = re.compile(
-    rb"^[ \t]*(?:from[ \t]+(?P<dots>\.*)(?P<module>[\w.]*)[ \t]+import[ \t]*(?P<names>\([^)]*\)|[^\n]*)"
-    rb"|import[ \t]+(?P<plain>[\w.][^\n;#]*))",
-    re.MULTILINE,
-)
-_WORD = re.compile(rb"[\w.]+")
 _FOREIGN_LIMIT = 1_000_000
 
 Found = tuple[Path | None, Sequence[Absence]]
@@ -67,7 +54,7 @@ class Project:
         self._leading: dict[Path, bool] = {}
         self._names: dict[Path, Names | None] = {}
         self._targets: dict[Path, list[Path]] = {}
-        self._training: dict[tuple[Path, int], bool] = {}
+        self.training = Training(self)
         self._opened: list[Names] = []
 
     def close(self) -> None:
@@ -83,40 +70,16 @@ class Project:
 
         `level` counts the dots of a relative import.
         """
-        path = self._place(module, level, importer)
+        path = self.place(module, level, importer)
         return self._load(path) if path is not None else None
 
     def may_hold_events(self, module: str, level: int, importer: str) -> bool:
         """Whether there is such a module, and its text holds words of events. Nothing is parsed."""
-        path = self._place(module, level, importer)
-        return path is not None and self._read(path) is not None
+        path = self.place(module, level, importer)
+        return path is not None and self.read(path) is not None
 
-    def leads_to_training(self, module: str, level: int, importer: str) -> bool:
-        """Whether there is such a module, and it may train, or call what does. Nothing is parsed."""
-        path = self._place(module, level, importer)
-        return path is not None and self._trains(path, _FAR)
-
-    def trains(self, path: str) -> bool:
-        """Whether a file of the project may train, or call what does."""
-        return self._trains(Path(path).resolve(), _FAR)
-
-    def imports_training(self, text: str, path: str) -> bool:
-        """Whether an import in the text of the file at `path` leads to code that may train. Nothing is parsed."""
-        return any(self._trains(target, _FAR) for target in self._imported_by(text.encode(), path))
-
-    def _trains(self, path: Path, far: int) -> bool:
-        if (path, far) not in self._training:
-            data = self._read(path)
-            trains = data is not None and (
-                _TRAINING.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
-            )
-            left = far - (1 if path.name == "__init__.py" else 2)
-            self._training[path, far] = trains or (
-                left > 0 and any(self._trains(target, left) for target in self._targets_of(path))
-            )
-        return self._training[path, far]
-
-    def _place(self, module: str, level: int, importer: str) -> Path | None:
+    def place(self, module: str, level: int, importer: str) -> Path | None:
+        """Where the project's module called `module` is, seen from the file `importer`; None if there is none."""
         folder = os.path.dirname(importer)  # noqa: PTH120 -- pathlib is slow, and this is asked for every import
         key = (module, level, folder)
         if key not in self._places:
@@ -166,10 +129,10 @@ class Project:
                 missing.append(path)
         return None, [self.footprint.absence(missing)]
 
-    def _read(self, path: Path) -> bytes | None:
+    def read(self, path: Path) -> bytes | None:
         """The bytes of a file that may hold events; None for any other."""
         if path not in self._data:
-            data = self._text(path)
+            data = self.text(path)
             worth = len(data) <= _FOREIGN_LIMIT and (
                 _EVENT_WORDS.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
             )
@@ -183,7 +146,7 @@ class Project:
         return self._files[path]
 
     def _parse(self, path: Path) -> Value | None:
-        if self._read(path) is None:
+        if self.read(path) is None:
             return Inert(path.stem, not self._leads_to_events(path), lambda name: self._passed_on(path, name))
         return self._open(path)
 
@@ -192,10 +155,7 @@ class Project:
         inner = self._beside(path, name)
         if inner is not None:
             return self._load(inner)
-        statements = _IMPORT.finditer(self._text(path))
-        if not any(
-            re.search(rb"\*|\b" + re.escape(name.encode()) + rb"\b", found["names"] or b"") for found in statements
-        ):
+        if not any(item.attribute and item.name in ("*", name) for item in imports_in(self.text(path))):
             return None
         names = self._names_of(path)
         if names is not None and not isinstance(names.env.variables.get(name), Defined):
@@ -218,7 +178,7 @@ class Project:
         """The submodule `name` of the package whose `__init__.py` is at `path`."""
         if path.name != "__init__.py":
             return None
-        return self._place(name, 1, str(path))
+        return self.place(name, 1, str(path))
 
     def submodule(self, package: str, name: str) -> Value | None:
         """The submodule `name` of the package whose `__init__.py` is at `package`."""
@@ -230,17 +190,17 @@ class Project:
         if path not in self._leading:
             self._leading[path] = False  # meanwhile, for circles
             self._leading[path] = any(
-                self._read(target) is not None or self._leads_to_events(target) for target in self._targets_of(path)
+                self.read(target) is not None or self._leads_to_events(target) for target in self.targets_of(path)
             )
         return self._leading[path]
 
-    def _targets_of(self, path: Path) -> Iterator[Path]:
+    def targets_of(self, path: Path) -> Iterator[Path]:
         """The files of the project that a file imports."""
         if path in self._targets:
             yield from self._targets[path]
             return
         targets: list[Path] = []
-        for target in self._imported_by(self._text(path), str(path)):
+        for target in self._imported_by(self.text(path), str(path)):
             if target != path:
                 targets.append(target)
                 yield target
@@ -248,14 +208,14 @@ class Project:
 
     def _imported_by(self, data: bytes, importer: str) -> Iterator[Path]:
         """The files of the project that the imports in some bytes lead to, as far as no parse is needed for that."""
-        for found in _IMPORT.finditer(data):
-            level = len(found["dots"] or b"")
-            for module in _modules(found):
-                target = self._place(module, level, importer)
+        for item in imports_in(data):
+            for module in (item.module, item.submodule) if item.attribute else (item.module,):
+                target = self.place(module, item.level, importer) if module or item.level else None
                 if target is not None:
                     yield target
 
-    def _text(self, path: Path) -> bytes:
+    def text(self, path: Path) -> bytes:
+        """The content of a file, nothing if it cannot be read."""
         return self.footprint.read(path)
 
     def _open(self, path: Path) -> Value | None:
@@ -275,18 +235,6 @@ class Project:
         from loopguard.source import Source, SourceError
 
         try:
-            return Source.from_bytes(self._text(path), shown(path), path)
+            return Source.from_bytes(self.text(path), shown(path), path)
         except SourceError:
             return None
-
-
-def _modules(found: re.Match[bytes]) -> Iterator[str]:
-    """The modules that an import may mean: `from a import b` means `a`, and may mean `a.b`."""
-    if found["plain"]:
-        yield from (_WORD.findall(part)[0].decode() for part in found["plain"].split(b",") if _WORD.search(part))
-        return
-    module = (found["module"] or b"").decode()
-    if module:
-        yield module
-    for name in _WORD.findall(found["names"] or b""):
-        yield f"{module}.{name.decode()}" if module else name.decode()

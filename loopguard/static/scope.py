@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
+from loopguard.static.imports import Imported
 from loopguard.static.outline import Binding
 from loopguard.static.syntax import Tree, text_of
 from loopguard.static.values import Class, FileValue, Function, Inert, Ref, Thing, Value
@@ -132,18 +133,14 @@ class Names:
 
     def may_hold_events(self, item: Import) -> bool:
         """Whether an import leads to a file of the project whose text holds words of events."""
-        return self._is_true(self.project.may_hold_events, item)
-
-    def leads_to_training(self, item: Import) -> bool:
-        """Whether an import leads to a file of the project that may train."""
-        return self._is_true(self.project.leads_to_training, item)
-
-    def _is_true(self, question: Callable[[str, int, str], bool], item: Import) -> bool:
-        """Whether something is true of the module that an import names, or of the submodule that it may mean."""
-        if question(item.module, item.level, self.path):
+        if self.project.may_hold_events(item.module, item.level, self.path):
             return True
         module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-        return bool(item.attribute) and question(module, item.level, self.path)
+        return bool(item.attribute) and self.project.may_hold_events(module, item.level, self.path)
+
+    def leads_to_training(self, item: Import) -> bool:
+        """Whether an import leads to what may train in a file of the project."""
+        return self.project.training.in_import(Imported("", item.module, item.level, item.attribute), self.path)
 
     def resolve(self, item: Import) -> Value:
         """What an import stands for: a definition of the project, or a reference to something outside."""

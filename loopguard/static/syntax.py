@@ -91,12 +91,12 @@ class Tree(ABC):
         return self._rows.hold_between(words, (row, column), (end_row, end_column))
 
     def code(self, node: cst.CSTNode) -> str:
-        """The rows of a node that has a range, without comments and long strings."""
+        """The rows of a node that has a range, without comments, long strings and messages."""
         first, last = self._span(node)
         return "\n".join(self._code[first - 1 : last])
 
     def codes(self, node: cst.CSTNode, words: Words[str]) -> bool:
-        """Whether one of some words is on the rows of a node that has a range, in no comment and no long string."""
+        """Whether one of some words is on the rows of a node that has a range, in no comment and no such string."""
         return self._code_rows.hold(words, *self._span(node))
 
     def _span(self, node: cst.CSTNode) -> tuple[int, int]:
@@ -135,12 +135,14 @@ def _blank(found: re.Match[str]) -> str:
     text = found[0]
     if text[0] == "#" or text.startswith(('"""', "'''")):
         return "\n" * text.count("\n")
-    return text  # `getattr(optimizer, "step")`
+    if " " in text and "{" not in text:
+        return '""' + "\n" * text.count("\n")  # a message
+    return text  # `getattr(optimizer, "step")`, `f"{train(model)}"`
 
 
 @lru_cache(maxsize=1)
 def code_of(text: str) -> str:
-    """A text without comments and long strings, in as many rows."""
+    """A text without comments, long strings and messages, in as many rows."""
     return _PROSE.sub(_blank, text)
 
 

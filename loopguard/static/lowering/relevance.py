@@ -7,9 +7,9 @@ from weakref import WeakKeyDictionary
 
 import libcst as cst
 
-from loopguard.static.project import TRAINING
 from loopguard.static.scope import File, Import
 from loopguard.static.syntax import text_of
+from loopguard.static.training import STRICT, spread
 from loopguard.static.values import Class, FileValue, Function
 from loopguard.words import Words
 
@@ -20,7 +20,6 @@ _EVENTS = Words(
     *("set_epoch", "distributedsampler", "inference_mode", "assign=true"),
     ignoring_case=True,
 )
-STRICT = Words(rf"backward|{TRAINING}", "backward", "zero_grad", ".step", "loss_scaler")
 _GLOBAL = re.compile(r"^\s*global\s+(.+)$", re.MULTILINE)
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
@@ -91,15 +90,6 @@ def _relevant_names(file: File) -> set[str]:
             names.add(name)
     spread(names, words)
     return names
-
-
-def spread(names: set[str], words: dict[str, set[str]]) -> None:
-    """Add to `names` those of which the `words` lead to one of them, directly or through each other."""
-    grown = True
-    while grown:
-        fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
-        names |= fresh
-        grown = bool(fresh)
 
 
 def _collect(file: File, name: str, value: Function | Class, words: dict[str, set[str]], names: set[str]) -> None:

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import libcst as cst
 
-from loopguard.static.lowering.relevance import STRICT, spread
-from loopguard.static.project import TRAINING, Project
+from loopguard.static.project import Project
 from loopguard.static.scope import File, Import, Names
 from loopguard.static.syntax import code_of
+from loopguard.static.training import BACKWARD, STRICT, TRAINING, spread
 from loopguard.static.values import Class, FileValue, Function, Value
 from loopguard.words import Words
 
-_EVENT = Words(rf"(?<!def )(?<!save_for_)backward|{TRAINING}", *STRICT.plain)
+_EVENT = Words(rf"(?<!def )(?<!save_for_){BACKWARD}|{TRAINING}", *STRICT.plain)
 """What an event looks like in code. A function of autograd defines its backward pass, and runs none."""
 
 _LOOP = Words(r"\b(?:for|while)\b", "for", "while")
@@ -41,7 +42,7 @@ def may_be_worth_it(text: str, path: str, project: Project) -> bool:
         return True
     if bool(project.knowledge) and project.knowledge.mentioned_in(text):
         return True
-    return project.imports_training(text, path)
+    return project.training.in_imports(text, path)
 
 
 def is_worth_it(text: str, names: Names) -> bool:
@@ -65,7 +66,12 @@ def _is_foreign_training(names: Names, value: Value) -> bool:
     """Whether a value of the top level of a file comes from another one that may train."""
     if isinstance(value, Import):
         return names.leads_to_training(value)
-    return isinstance(value, Function | Class | FileValue) and names.project.trains(value.file.path)
+    if not isinstance(value, Function | Class | FileValue):
+        return False
+    path, training = Path(value.file.path).resolve(), names.project.training
+    if isinstance(value, FileValue) or not isinstance(value.node, cst.FunctionDef | cst.ClassDef):
+        return training.in_file(path)
+    return training.in_definition(path, value.node.name.value)
 
 
 def is_root(file: File, node: cst.CSTNode) -> bool:
