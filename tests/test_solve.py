@@ -14,7 +14,7 @@ from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
 from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Belief, Effect
 from loopguard.static.paths.effects import USED, Effects, subjects_of
 from loopguard.static.paths.graph import FlowGraph
-from loopguard.static.paths.solve import Story, reachable, tell
+from loopguard.static.paths.solve import Story, tell
 
 fixed = settings(derandomize=True, deadline=None, max_examples=100)
 
@@ -31,7 +31,7 @@ def story(text: str, kind: Kind, belief: State) -> tuple[FlowGraph, Story]:
     graph = lowered(HEAD + text).graph
     effects = Effects(graph, subjects_of(graph)[0])
     start = next(event for event in graph.events() if event.kind is kind)
-    given = reachable(graph, effects)[start.number]
+    given = effects.ways(graph).reached[start.number]
     return graph, tell(graph, effects, start.number, frozenset({belief}), given)
 
 

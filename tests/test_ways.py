@@ -14,7 +14,7 @@ from loopguard.static.paths.choices import Choices
 from loopguard.static.paths.conditions import decide
 from loopguard.static.paths.effects import Effects, subjects_of
 from loopguard.static.paths.graph import Assumption, Condition, FlowGraph
-from loopguard.static.paths.solve import reachable, tell
+from loopguard.static.paths.solve import tell
 from loopguard.static.paths.ways import Ways
 
 # What fails is shown as it is: to make it smaller takes minutes.
@@ -132,7 +132,7 @@ def test_stories_come_to_what_the_edges_of_the_graph_lead_to(parts: list[list[st
             continue  # not so many paths that the worklist gives up
         conditions = Choices(graph).conditions
         worth = {conditions[number] for number in effects.worth(conditions)}
-        edges, ways = reached_by_edges(graph, worth), reachable(graph, effects)
+        edges, ways = reached_by_edges(graph, worth), effects.ways(graph).reached
         for event in graph.events():
             assert (event.number in edges) == (event.number in ways)
             effect = effects.of.get(event.number, ())

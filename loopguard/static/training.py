@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 BACKWARD = r"backward(?:\b|(?!_(?:pre_)?hook)\w*\s*\()"
 """A backward pass, or a call of what is named after one: `backward_step(loss)`, no `ctx.backward_cache`, no hook."""
-_STEP = r"\.step\b(?!\((?:\s*[\w.\[\]]+\s*,){2}\s*[\w.\[\]]+\s*[,)])"
-"""A step takes a closure, that of a schedule a metric and an epoch. With more arguments, another thing is meant:
-`scheduler.step(noise, time, sample)` samples from a diffusion model."""
+_STEP = r"\.step\b(?!\s*[-+*/%<>=!:}\]]|\((?:\s*[\w.\[\]]+\s*,){2}\s*[\w.\[\]]+\s*[,)])"
+"""A step, no number of one: `self.step += 1`, `self.step % 10`. It takes a closure, that of a schedule a metric and an
+epoch. With more arguments, another thing is meant: `scheduler.step(noise, time, sample)` samples from a diffusion
+model."""
 TRAINING = rf"zero_grad|{_STEP}|loss_scaler"
 """What code that trains names, besides a backward pass."""
 _PLAIN = "backward", ".step", "zero_grad", "loss_scaler"

@@ -124,16 +124,19 @@ def _calling_names(file: File) -> set[str]:
         return found
     names: set[str] = set()
     _callers[file] = names
-    words: dict[str, set[str]] = {}
+    others: list[tuple[str, cst.CSTNode]] = []
     for name, value in list(file.env.variables.items()):
         if isinstance(value, Function | Class) and value.file is file:
             for called, node in _called_as(name, value):
                 if _trains(file, node):
                     names.add(called)
                 else:
-                    words.setdefault(called, set()).update(_words_of(file, node) - {called})
+                    others.append((called, node))
         elif _is_foreign_training(file, value):
             names.add(name)
+    words: dict[str, set[str]] = {}
+    for called, node in others if names else ():
+        words.setdefault(called, set()).update(_words_of(file, node) - {called})
     spread(names, words)
     return names
 

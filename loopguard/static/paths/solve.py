@@ -7,17 +7,14 @@ paths.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
 from loopguard.static.paths.automaton import Belief
 from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph
-from loopguard.static.paths.ways import Ways
-
-MAX_FACTS = 8_000
-MAX_ASSUMPTIONS = 8
+from loopguard.static.paths.ways import MAX_FACTS
 
 
 @dataclass(slots=True, eq=False)  # not frozen, as too many are made for that
@@ -82,7 +79,7 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
             over = over or automaton.settles(effect, belief)
         if belief == unknown or (over and fact.before is not None):
             continue
-        for target, further in _onward(ways, fact.node, fact.assumed):
+        for target, further in ways.onward(fact.node, fact.assumed):
             key = (target, belief, further)
             if key not in seen:
                 seen.add(key)
@@ -102,29 +99,7 @@ def stories(graph: FlowGraph, course: Course) -> list[Story]:
         state = automaton.found.get(effects[0].action) if effects[0].sure and effects[0].action else None
         if state is not None:
             starts[number] = frozenset({state})
-    reached = reachable(graph, course) if starts else {}
+    reached = course.ways(graph).reached if starts else {}
     return [
         tell(graph, course, number, belief, reached[number]) for number, belief in starts.items() if number in reached
     ]
-
-
-def reachable(graph: FlowGraph, course: Course) -> Mapping[int, set[int]]:
-    """For each node that a path without a contradiction leads to, what such paths have assumed on arrival."""
-    ways = course.ways(graph)
-    todo = deque([(0, 0)])
-    found: dict[int, set[int]] = {0: {0}}
-    count = 0
-    while todo:
-        for target, further in _onward(ways, *todo.popleft()):
-            known = found.setdefault(target, set())
-            if further not in known:
-                known.add(further)
-                todo.append((target, further))
-                count += 1
-        if count > MAX_FACTS:
-            return {number: {0} for number in range(len(graph.nodes))}
-    return found
-
-
-def _onward(ways: Ways, number: int, assumed: int) -> list[tuple[int, int]]:
-    return [way for way in ways.onward(number, assumed) if way[1].bit_count() <= MAX_ASSUMPTIONS]

@@ -7,12 +7,17 @@ become one; this is what liveness analysis does for variables.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
 from loopguard.static.paths.choices import Assumptions, Choices
 from loopguard.static.paths.graph import Condition, FlowGraph
+
+MAX_FACTS = 8_000
+MAX_ASSUMPTIONS = 8
 
 
 class Way(NamedTuple):
@@ -41,16 +46,41 @@ class Ways:
         self._plain = choices.plain
         self._from: list[list[Way]] = [[] for _ in choices.nodes]
         self._numbers: list[int] = []
+        self._onward: dict[tuple[int, int], list[tuple[int, int]]] = {}
         self._translate(choices, Assumptions(choices, worth))
         while self._shortened():
             pass
 
     def onward(self, number: int, assumed: int) -> list[tuple[int, int]]:
-        """Where paths that have assumed this go on to from a node, and what they have assumed on arrival."""
-        found = []
-        for target, denied, known, added, kept in self._from[number]:
-            if not assumed & denied:
-                found.append((target, assumed & kept if assumed & known else assumed & kept | added))
+        """Where paths that have assumed this go on to from a node, and what they have assumed on arrival.
+
+        Paths that would assume too much are left out. Who follows another event comes by the same nodes.
+        """
+        found = self._onward.get((number, assumed))
+        if found is None:
+            found = self._onward[number, assumed] = []
+            for target, denied, known, added, kept in self._from[number]:
+                if not assumed & denied:
+                    further = assumed & kept if assumed & known else assumed & kept | added
+                    if further.bit_count() <= MAX_ASSUMPTIONS:
+                        found.append((target, further))
+        return found
+
+    @cached_property
+    def reached(self) -> Mapping[int, set[int]]:
+        """For each node that a path without a contradiction leads to, what such paths have assumed on arrival."""
+        todo = deque([(0, 0)])
+        found: dict[int, set[int]] = {0: {0}}
+        count = 0
+        while todo:
+            for target, further in self.onward(*todo.popleft()):
+                known = found.setdefault(target, set())
+                if further not in known:
+                    known.add(further)
+                    todo.append((target, further))
+                    count += 1
+            if count > MAX_FACTS:
+                return {number: {0} for number in range(len(self._from))}
         return found
 
     def _translate(self, choices: Choices, assumptions: Assumptions) -> None:

@@ -12,7 +12,7 @@ from loopguard.static.paths.automaton import GRADIENT, Belief
 from loopguard.static.paths.effects import Effects
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import common_loops
-from loopguard.static.paths.solve import Fact, Story, Violation, reachable, tell
+from loopguard.static.paths.solve import Fact, Story, Violation, tell
 from loopguard.static.scope import File
 from loopguard.static.verdicts import evidence
 
@@ -27,7 +27,7 @@ class Telling:
         self.effects = effects
         self.events = graph.events()
         self.stories: list[Story] = []
-        reached = reachable(graph, self.effects)
+        reached = effects.ways(graph).reached
         # What steps find is told by the stories before them, so these come last.
         for event in sorted(self.events, key=lambda event: event.kind is Kind.STEP):
             belief = self._found_by(event)
