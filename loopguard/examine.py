@@ -147,6 +147,8 @@ class Examiner:
             seen, data = self._read(file)
         except OSError as error:
             return Visit(Seen(str(file), "", ""), _refused(shown(file), error, terms.rules))
+        if _is_dull(data, self._knows(terms)):
+            return Visit(seen, NOTHING)  # most files
         return Visit(seen, self.examine(data, shown(file), file, terms))
 
     def _read(self, file: Path) -> tuple[Seen, bytes]:

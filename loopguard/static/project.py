@@ -48,8 +48,9 @@ class Project:
         self.size = 0
         self._files: dict[Path, Value | None] = {}
         self._places: dict[tuple[str, int, str], Found] = {}
-        self._homes: dict[tuple[str, int, str], tuple[Sequence[str], Absence]] = {}
-        self._asked: set[tuple[str, tuple[str, int, str]]] = set()
+        self._rooted: dict[str, Found] = {}
+        self._homes: dict[tuple[str, tuple[str, ...]], tuple[Sequence[str], Absence]] = {}
+        self._asked: dict[tuple[str, int, str], Path | None] = {}
         self._data: dict[Path, bytes | None] = {}
         self._leading: dict[Path, bool] = {}
         self._names: dict[Path, Names | None] = {}
@@ -80,50 +81,54 @@ class Project:
 
     def place(self, module: str, level: int, importer: str) -> Path | None:
         """Where the project's module called `module` is, seen from the file `importer`; None if there is none."""
-        folder = os.path.dirname(importer)  # noqa: PTH120 -- pathlib is slow, and this is asked for every import
-        key = (module, level, folder)
-        if key not in self._places:
-            self._places[key] = self._search(module, level, folder)
-        path, missing = self._places[key]
-        if (importer, key) not in self._asked:
-            self._asked.add((importer, key))
-            self.footprint.asked(importer, path, missing)
-        return path
+        asked = (module, level, importer)
+        if asked not in self._asked:
+            key = (module, level, os.path.dirname(importer))  # noqa: PTH120 -- pathlib is slow, and there are many
+            if key not in self._places:
+                self._places[key] = self._search(*key)
+            self._asked[asked], missing = self._places[key]
+            self.footprint.asked(importer, self._asked[asked], missing)
+        return self._asked[asked]
 
     def _search(self, module: str, level: int, folder: str) -> Found:
         """Where a module is, and where it was looked for in vain."""
-        bases = [os.path.join(folder, *[".."] * (level - 1))] if level else [folder, *self._roots]  # noqa: PTH118
+        if level:
+            return self._look(module, os.path.join(folder, *[".."] * (level - 1)))  # noqa: PTH118
+        path, missing = self._look(module, folder)
+        if path is not None:
+            return path, missing
+        # Most are in packages that are not of the project at all, wherever they are asked for.
+        if module not in self._rooted:
+            self._rooted[module] = self._look(module, *self._roots)
+        path, further = self._rooted[module]
+        return path, [*missing, *further]
+
+    def _look(self, module: str, *bases: str) -> Found:
+        """Look for a module in some folders, one after the other."""
         package, _, rest = module.partition(".")
         if not rest:
-            return self._look(module, bases)
-        # Most are in packages that are not of the project at all.
-        key = (package, level, folder)
+            return self._first([os.path.join(base, package) for base in bases] if package else list(bases), package)  # noqa: PTH118
+        key = (package, bases)
         if key not in self._homes:
             self._homes[key] = self._homes_of(package, bases)
         homes, missing = self._homes[key]
         if not homes:
             return None, [missing]
-        path, further = self._look(module, homes)
+        path, further = self._first([os.path.join(home, *rest.split(".")) for home in homes], rest)  # noqa: PTH118
         return path, [missing, *further]
 
     def _homes_of(self, package: str, bases: Sequence[str]) -> tuple[Sequence[str], Absence]:
-        """In which of some folders there is a directory for a package, and that there is none in the others."""
-        homes: list[str] = []
-        missing: list[str] = []
-        for base in bases:
-            place = os.path.join(base, package)  # noqa: PTH118
-            if self.footprint.folders.is_there(place):
-                homes.append(base)
-            else:
-                missing.append(os.path.join(place, "__init__.py"))  # noqa: PTH118
+        """The directories for a package in some folders, and that there is none in the others."""
+        places = [os.path.join(base, package) for base in bases]  # noqa: PTH118
+        homes = [place for place in places if self.footprint.folders.is_there(place)]
+        missing = [os.path.join(place, "__init__.py") for place in places if place not in homes]  # noqa: PTH118
         return homes, self.footprint.absence(missing)
 
-    def _look(self, module: str, bases: Sequence[str]) -> Found:
-        parts = module.split(".") if module else []
+    def _first(self, stems: Sequence[str], name: str) -> Found:
+        """The first module that there is of those with these paths; a package itself has no `name`."""
         missing: list[str] = []
-        for base in bases:
-            stem = os.path.join(base, *parts)  # noqa: PTH118
-            for path in ([f"{stem}.py"] if parts else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
+        for stem in stems:
+            for path in ([f"{stem}.py"] if name else []) + [os.path.join(stem, "__init__.py")]:  # noqa: PTH118
                 if self.footprint.folders.hold(path):
                     return Path(path).resolve(), [self.footprint.absence(missing)]
                 missing.append(path)
