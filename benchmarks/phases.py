@@ -98,7 +98,7 @@ def main() -> None:
 
     def report() -> None:
         found = checker.finish()
-        context = Context(choose("never", False, {}), found.source, lambda code: None)
+        context = Context(choose("never", False, {}), found.source)
         StringIO().writelines(render("full", found.findings, context))
 
     clock.measure("report", report)

@@ -89,7 +89,8 @@ class Visit(NamedTuple):
 
 
 _MUCH = 4_000_000
-"""How many characters are parsed, about, until all that is known of the files of the project is forgotten."""
+"""How many characters are parsed, about, until all that is known of the files of the project is forgotten, or the
+process that knows it is replaced by a fresh one."""
 
 PATIENCE = (1_000_000, 20, 100)
 """Thresholds for Python's collector of garbage. Syntax trees are many objects and little garbage: the default would

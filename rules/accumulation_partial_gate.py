@@ -18,8 +18,9 @@ What belongs together happens at different times.
 ## Known limits
 
 Only a gate that holds a part of the update counts; a gate around logging or validation is no window. A
-scheduler that is stepped once per epoch, outside the batch loop, is where it belongs. A schedule may have
-been built for the number of batches: then move it to the number of steps, or ignore the finding.
+scheduler that is stepped once per epoch, outside the batch loop, is where it belongs, and one that is told
+where it is (`scheduler.step(epoch + i / n)`) may move with every batch. A schedule may have been built for the
+number of batches: then move it to the number of steps, or ignore the finding.
 
 ## References
 
