@@ -21,7 +21,7 @@ from zlib import crc32
 
 from loopguard import __version__
 from loopguard.examine import Outcome, Terms, Visit
-from loopguard.footprint import Trace
+from loopguard.footprint import Absence, Trace
 from loopguard.index import UNIT, Index, Record, Writer
 from loopguard.stamps import digest_of, stamp
 
@@ -47,6 +47,7 @@ class Cache:
         self._sound: set[str] = set()
         self._unsound: set[str] = set()
         self._traces: list[Trace] = []
+        self._absences: dict[Absence, Absence] = {}
         self._changed = False
 
     def _load(self) -> str:
@@ -117,8 +118,9 @@ class Cache:
         self._new[visit.seen.path] = (visit, rules)
 
     def learn(self, trace: Trace) -> None:
-        """Remember what results depend on."""
-        self._traces.append(trace)
+        """Remember what results depend on. Files of other processes miss the same, which is kept but once."""
+        missing = [(importer, self._absences.setdefault(absence, absence)) for importer, absence in trace.missing]
+        self._traces.append(trace._replace(missing=missing))
 
     def save(self) -> None:
         """Write the index, if anything is new. Where nothing can be written, nothing is."""

@@ -46,7 +46,7 @@ class Footprint:
         source = self._absolute(importer)
         if target is not None:
             self._trace.targets.append((source, str(target)))
-        self._trace.missing.extend((source, absence) for absence in missing)
+        self._trace.missing.extend((source, absence) for absence in missing if absence)
 
     def absence(self, paths: Iterable[str]) -> Absence:
         """That there are no files with these paths."""
