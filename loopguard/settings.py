@@ -62,8 +62,8 @@ class Settings:
 
     @property
     def selects(self) -> bool:
-        """Whether any layer names rules (which must then be checked to exist)."""
-        return any(x.select or x.ignore or x.extend_select or x.per_file_ignores for x in self.layers)
+        """Whether any layer says which rules are on, if only that none is (what it names must be checked to exist)."""
+        return any(x.select is not None or x.ignore or x.extend_select or x.per_file_ignores for x in self.layers)
 
     @cached_property
     def excludes(self) -> tuple[Globs, ...]:

@@ -114,6 +114,13 @@ def test_the_more_specific_selector_wins(run: Run, write) -> None:
     assert run("check", "--select", "LG1", "--ignore", "LG1").exit_code == 0
 
 
+def test_an_empty_select_selects_nothing(run: Run, write) -> None:
+    write("train.py", BROKEN)
+    assert run("check", "train.py").exit_code == 1
+    write("loopguard.toml", "select = []\n")
+    assert run("check", "train.py").exit_code == 0
+
+
 def test_advice_is_off_until_it_is_selected(run: Run) -> None:
     import tomllib
 
