@@ -18,7 +18,7 @@ What is wanted is almost always the number: `loss.item()`.
 
 A sum that is itself differentiated needs the graphs and is right. So is a list that is made anew in every
 iteration, and anything under `torch.no_grad()`. A name that loopguard cannot tell to be a loss with a
-graph is left alone.
+graph is left alone, and so is what `backward(gradient)` starts from, which is rarely a loss.
 
 ## References
 
@@ -188,6 +188,17 @@ for inputs, targets in loader:
     loss = train_step(inputs, targets)
     total += loss
     losses.append(loss)
+""",
+        # Outputs that are differentiated with a gradient are no losses.
+        """\
+outputs = []
+for inputs, _ in loader:
+    output = model(inputs)
+    outputs.append(output)
+    output.backward(torch.ones_like(output))
+    optimizer.step()
+    optimizer.zero_grad()
+print(torch.stack(outputs).std())
 """,
         # An episode's terms are kept until its loss is differentiated.
         """\

@@ -303,3 +303,20 @@ def test_behind_a_jump_the_rest_of_the_body_depends_on_its_condition(ended: str)
 )
 def test_every_way_of_clearing_is_one_clear(clear: str) -> None:
     assert [kind for kind in events(clear + "\n") if kind != Kind.READ.name] == ["CLEAR"]
+
+
+@pytest.mark.parametrize(
+    ("call", "written"),
+    [
+        ("loss.backward()", "loss"),
+        ("loss.backward(retain_graph=True)", "loss"),
+        ("scaler.scale(loss).backward()", "loss"),
+        ("torch.autograd.backward(loss)", "loss"),
+        ("engine.backward(loss)", "loss"),
+        ("loss.backward(torch.ones_like(loss))", ""),
+        ("torch.autograd.backward(loss, gradient)", ""),
+    ],
+)
+def test_a_backward_pass_knows_how_its_loss_is_written_unless_it_is_given_a_gradient(call: str, written: str) -> None:
+    found = happenings(f"{HEAD}for x in loader:\n    loss = model(x).sum()\n    {call}\n")
+    assert [event.written for event in found if event.kind is Kind.BACKWARD] == [written]

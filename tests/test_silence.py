@@ -117,6 +117,23 @@ SILENT = {
     "        return\n    report(net, batches)\n    net.train()\nnet = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout())\n"
     "adam = torch.optim.Adam(net.parameters())\nfor x in loader:\n    adam.zero_grad()\n    net(x).sum().backward()\n"
     "    adam.step()\n    evaluate(net, held_out)\n",
+    "gradients from a graph of CUDA's": "graph = torch.cuda.CUDAGraph()\n"
+    "optimizer.zero_grad(set_to_none=True)\nwith torch.cuda.graph(graph):\n    model(held).sum().backward()\n"
+    "for x in loader:\n    optimizer.zero_grad(set_to_none=False)\n    held.copy_(x)\n    graph.replay()\n    optimizer.step()\n",
+    "scaled gradients from a graph of CUDA's": "graph, scaler = torch.cuda.CUDAGraph(), torch.amp.GradScaler()\n"
+    "with torch.cuda.graph(graph):\n    with torch.autocast('cuda'):\n        loss = model(held).sum()\n"
+    "    scaler.scale(loss).backward()\nfor x in loader:\n    held.copy_(x)\n    graph.replay()\n    scaler.step(optimizer)\n"
+    "    scaler.update()\n",
+    "a graph of CUDA's that does everything": "graph = torch.cuda.CUDAGraph()\noptimizer.zero_grad(set_to_none=True)\n"
+    "with torch.cuda.graph(graph):\n    model(held).sum().backward()\n    optimizer.step()\n"
+    "for x in loader:\n    held.copy_(x)\n    graph.replay()\n",
+    "outputs that are differentiated with a gradient, and compared": "outputs = []\nfor x in loader:\n"
+    "    output = model(x)\n    outputs.append(output)\n    output.backward(torch.ones_like(output))\nreport(outputs)\n",
+    "shards of a layer that get the gradient they are given": "def backward(shards, gradients):\n    outputs = []\n"
+    "    for x, g in zip(shards, gradients):\n        output = model(x)\n        outputs.append(output)\n"
+    "        torch.autograd.backward(output, g)\n    return torch.cat(outputs)\n",
+    "a step of something that is told of steps": "for i in range(n):\n    for x in loader:\n        optimizer.zero_grad()\n"
+    "        model(x).sum().backward()\n        optimizer.step()\n    policy[1].step(optim_steps_per_collect)\n",
     "another library": "import mxnet\ntrainer = mxnet.gluon.Trainer(params)\nfor x in loader:\n    loss.backward()\n"
     "    trainer.step(32)\n",
 }

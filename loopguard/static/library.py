@@ -202,8 +202,12 @@ MEAN_FUNCTIONS = frozenset(
     ]
 )
 
+_ABOUT_AN_OPTIMIZER = (
+    r"steps?|epochs?|iters?|iterations?|updates?|count|num|freq|frequency|interval|every|per_\w+|idx|index|names?|type|cls|class|fn"
+    r"|config|cfg|conf|args?|kwargs|path|dir|file|key|lr|level|time|timer"
+)
 OPTIMIZER_NAME = Wording(
-    r"(?:^|[._])(?:\w*optim\w*|opt|opt_?\w|\w+_opt|opts"
+    rf"(?:^|[._])(?:(?!\w*optim\w*_(?:{_ABOUT_AN_OPTIMIZER})(?:\[.*\])?$)\w*optim\w*|opt|opt_?\w|\w+_opt|opts"
     r"|opt_(?!out|in|loss|level|step|val|arg|cfg|conf|path|dir|name|type|param)\w+)(?:\[.*\])?$",
     re.IGNORECASE,
 )

@@ -47,6 +47,11 @@ class Arguments:
         return made
 
     @property
+    def written(self) -> str:
+        """How the first argument is written, if it has no keyword: that of a backward pass is a loss."""
+        return text_of(self.first) if self.first is not None else "loss"
+
+    @property
     def values(self) -> list[Value]:
         """Every argument's value."""
         return [*self.positional, *self.keywords.values()]

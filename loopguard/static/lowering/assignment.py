@@ -243,7 +243,7 @@ def uncalled(ctx: Context, node: cst.Attribute) -> bool:
     if name == "zero_grad" and isinstance(owner, Thing):
         ctx.emit(Kind.CLEAR, node, owner)
     elif name == "backward":
-        recognise.deposit(ctx, node, provenance(owner))
+        recognise.deposit(ctx, node, provenance(owner), text_of(node.value))
     elif name == "step" and isinstance(owner, Thing) and optimizer:
         owner.role = Role.OPTIMIZER
         ctx.emit(Kind.STEP, node, owner, clears_itself=owner.clears_itself)

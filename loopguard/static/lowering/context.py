@@ -140,6 +140,7 @@ class Context:
         maybe: bool = False,
         via: str = "",
         scaler: Thing | None = None,
+        written: str = "",
     ) -> Happening | None:
         """Append an event behind the frontier, unless control cannot get here or only values are wanted."""
         if self.silent or not self.graph.reachable:
@@ -160,6 +161,7 @@ class Context:
             depth=self.accumulating_depth,
             scaler=scaler,
             grad_off=self.grad_off,
+            written=written,
         )
         event.number = self.graph.add(Node("", event=event))
         return event

@@ -154,31 +154,37 @@ def _perform(
         loss = replace(loss, scaled=True)
     acts = list(item.does)
     if acts[0] == "backward":
-        recognise.deposit(ctx, node, loss)
+        recognise.deposit(ctx, node, loss, arguments.written)
         del acts[0]
     gate = _gate(node, item, names, function)
     known = ctx.known(gate) if gate is not None else Const(True, fixed=True)
     if gate is None or (isinstance(known, Const) and known.fixed and known.value):
-        _act(ctx, node, acts, target, loss, receiver)
+        _act(ctx, node, acts, target, loss, arguments.written, receiver)
     elif not (isinstance(known, Const) and known.fixed):
         when = ctx.assume(gate, True)
         around = ctx.graph.split(when)
         ctx.guards.append(when)
-        _act(ctx, node, acts, target, loss, receiver)
+        _act(ctx, node, acts, target, loss, arguments.written, receiver)
         ctx.guards.pop()
         ctx.graph.frontier = [*ctx.graph.frontier, *around]
     return Thing("")
 
 
 def _act(
-    ctx: Context, node: cst.Call, acts: list[str], target: Value | None, loss: Tensor, receiver: Value | None
+    ctx: Context,
+    node: cst.Call,
+    acts: list[str],
+    target: Value | None,
+    loss: Tensor,
+    written: str,
+    receiver: Value | None,
 ) -> None:
     by = receiver if isinstance(receiver, Thing) and receiver is not target else None
     via = by.label if by is not None else ""
     scaler = by if scaling.is_scaler(by) else None
     for act in acts:
         if act == "backward":
-            recognise.deposit(ctx, node, loss)
+            recognise.deposit(ctx, node, loss, written)
         elif act in ("step", "clear") and isinstance(target, Thing | Group | Table):
             for thing in leaves(target):
                 if isinstance(thing, Thing):

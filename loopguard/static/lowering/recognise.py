@@ -49,7 +49,8 @@ from loopguard.static.wording import Wording
 
 _TRAINS = Wording(
     r"backward|back_prop|backprop|(?:^|_)(?:train|fit|learn|optimize|closure)(?:_|$)|train_(?:step|batch|one)|update_(?:param|weight|model|net)|"
-    r"^(?:run_)?step$|forward_backward|optimize_",
+    r"^(?:run_)?step$|forward_backward|optimize_|"
+    r"^replay$",  # a CUDA graph replays what it has captured, an agent its memory
     re.IGNORECASE,
 )
 _CONSTRUCTION = Wording(r"^_{0,2}[A-Z]|^(?:build|create|make|init|setup|get|wrap)_?", re.ASCII)
@@ -264,57 +265,57 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
             ctx.emit(Kind.UNKNOWN, node, None)
             return Const(None)
     first = arguments.get(0, "loss", "gradient")
-    loss = provenance(owner)
+    loss, written = provenance(owner), _receiver(node)
+    seeded = first is not None and isinstance(owner, Tensor) and not isinstance(first, Const)
     inputs = arguments.keywords.get("inputs")
     if inputs is not None:
-        deposit(ctx, node, replace(provenance(inputs), ancestors=loss.ancestors, born=loss.born))
+        deposit(ctx, node, replace(provenance(inputs), ancestors=loss.ancestors, born=loss.born), written)
         return Const(None)
     if (
         isinstance(owner, Thing)
         and first is not None
         and not (isinstance(first, Const) or _LOSS_NAME.search(owner.label))
     ):
-        named = _LOSS_NAME.search(text_of(arguments.first) if arguments.first is not None else "loss")
+        named = _LOSS_NAME.search(arguments.written)
         runs = owner.role in (Role.ACCELERATOR, Role.ENGINE, Role.SCALER)
         if runs or (named and (owner.role is not Role.OPAQUE or not owner.captured)):
             loss = provenance(first)
+            written = arguments.written
             if owner.role in (Role.OPAQUE, Role.MODULE):
                 owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
                 loss = replace(loss, divided=True)  # and the engine may average what a window sums
         else:
             # `y.backward(gradient)`: what is known of the gradient says nothing of `y`.
             loss = replace(loss, graph=Attachment.MAYBE, cut="", complete=False)
+            seeded = True
     elif isinstance(owner, Group):
         loss = provenance(owner)
-    deposit(ctx, node, loss)
+    deposit(ctx, node, loss, "" if seeded else written)
     return Const(None)
 
 
-def deposit(ctx: Context, node: cst.CSTNode, loss: Tensor) -> None:
-    """Emit a backward pass from `loss`."""
+def deposit(ctx: Context, node: cst.CSTNode, loss: Tensor, written: str) -> None:
+    """Emit a backward pass from `loss`, which is `written` so: as nothing if the pass is given a gradient."""
     if loss.graph is Attachment.NO and loss.cut and not ctx.silent:
         # Where the backward pass itself stands in a block without recording, it is the block that is wrong.
         mistake = modes.GRAD_OFF if loss.cut == ctx.grad_off else losses.Mistake.NO_GRAPH
-        ctx.note(mistake, node, _receiver(node), how=loss.cut)
+        ctx.note(mistake, node, written or "loss", how=loss.cut)
         ctx.emit(Kind.UNKNOWN, node, None)
         return
-    event = ctx.emit(Kind.BACKWARD, node, loss=loss, via=ctx.accumulating)
+    event = ctx.emit(Kind.BACKWARD, node, loss=loss, via=ctx.accumulating, written=written)
     loops = tuple(ctx.loops)
     if event is not None and len(loss.born) > len(loops) and loss.born[: len(loops)] == loops:
         left = loss.born[len(loops)]
         if left.batches and not left.breaks and not loss.carried:
-            ctx.note(losses.Mistake.LAST_ONLY, node, _receiver(node), loop=left.text)
+            ctx.note(losses.Mistake.LAST_ONLY, node, written or "loss", loop=left.text)
 
 
-def _receiver(node: cst.CSTNode) -> str:
-    if isinstance(node, cst.Call):
-        given = [argument for argument in node.args if argument.keyword is None]
-        if isinstance(node.func, cst.Attribute) and node.func.attr.value == "backward" and not given:
-            return text_of(node.func.value)
-        if given:
-            return text_of(given[0].value)
-        return text_of(node.func.value) if isinstance(node.func, cst.Attribute) else text_of(node.func)
-    return "loss"
+def _receiver(node: cst.Call) -> str:
+    """What the method is called on, as it is written: the loss itself where a scaler has multiplied it."""
+    inner = node.func.value if isinstance(node.func, cst.Attribute) else node.func
+    if isinstance(inner, cst.Call) and isinstance(inner.func, cst.Attribute) and inner.func.attr.value == "scale":
+        inner = inner.args[0].value if inner.args else inner
+    return text_of(inner)
 
 
 def _requires_grad(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) -> Value | None:
@@ -358,7 +359,8 @@ def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Argumen
         ctx.emit(Kind.CLIP, node, first)
         return Const(...)
     if dotted == "torch.autograd.backward":
-        deposit(ctx, node, provenance(first))
+        seeded = arguments.get(1, "grad_tensors") is not None
+        deposit(ctx, node, provenance(first), "" if seeded else arguments.written)
         return Const(None)
     if "distributed.autograd" in dotted or "dist_autograd" in dotted:
         return Const(None)  # gradients of distributed autograd live in a context of their own

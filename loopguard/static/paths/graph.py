@@ -88,6 +88,8 @@ class Happening:
     `loss` is what it starts from. `loops` and `guards` are the loops and conditions that enclose it, outermost first.
     `via` names the object through which a library does it; `depth` counts the conditions around that one's block.
     `scaler` is the gradient scaler that takes part. `grad_off` is what switches recording off around it, as written.
+    `written` is how the loss of a backward pass is written, empty for a pass that is given a gradient: what that starts
+    from need not be a loss.
     """
 
     kind: Kind
@@ -103,6 +105,7 @@ class Happening:
     depth: int = 0
     scaler: Thing | None = None
     grad_off: str = ""
+    written: str = ""
 
     @property
     def text(self) -> str:

@@ -39,9 +39,9 @@ def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
     backwards = [event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None]
     for kept in ctx.accumulations:
         used = _used_by(kept, backwards, ctx.resets)
-        if used is not None and kept.site.file is file and not _is_walked(kept.loops[-1], _loss_name(used)):
+        if used is not None and kept.site.file is file and not _is_walked(kept.loops[-1], used.written):
             place = evidence.place_in(file, kept.site)
-            name = _loss_name(used)
+            name = used.written
             at = Event(Kind.UNKNOWN, name, place, evidence.short(kept.text))
             trail = (
                 Moment(evidence.event_of(used, name), "backward pass through the loss's graph"),
@@ -57,7 +57,7 @@ def _used_by(kept: Accumulation, backwards: list[Happening], resets: set[tuple[s
         assert event.loss is not None
         if kept.total in event.loss.ancestors:
             return None  # the sum is there to be differentiated
-        if _is_kept(event.loss, kept.kept):
+        if event.written and _is_kept(event.loss, kept.kept):
             if event.loops and kept.loops and event.loops[-1] in kept.loops:
                 found = event
     if found is None or (kept.storage, kept.loops[-1].number) in resets:
@@ -77,7 +77,3 @@ def _is_kept(used: Tensor, kept: Tensor) -> bool:
 def _is_walked(loop: Loop, name: str) -> bool:
     """Whether a loop walks over losses that a collection keeps anyway, one of which is `name`."""
     return isinstance(loop.node, cst.For) and name in text_of(loop.node.target).split(", ")
-
-
-def _loss_name(event: Happening) -> str:
-    return event.text.rsplit(".backward", 1)[0] if ".backward" in event.text else "loss"
