@@ -1,8 +1,8 @@
 """Jupyter notebooks: code cells to one text that parses, line for line.
 
 Formats 3 and 4 are read (https://nbformat.readthedocs.io/en/latest/format_description.html). What only
-IPython understands (`%matplotlib inline`, `!pip install x`, `model?`) becomes a statement that does nothing
-(https://ipython.readthedocs.io/en/stable/interactive/reference.html).
+IPython understands (`%matplotlib inline`, `!pip install x`, `model?`, a cell `ls data`) becomes a statement that does
+nothing (https://ipython.readthedocs.io/en/stable/interactive/reference.html).
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ _PYTHON_MAGICS = frozenset({"capture", "prun", "pypy", "python", "python3", "tim
 _CELL_MAGIC = re.compile(r"\s*%%(\w*)")
 _LINE_MAGIC = re.compile(r"(\s*)(?:[%!?/;,].*|%?[\w.*]+\?{1,2}\s*)$")
 _ASSIGNED_MAGIC = re.compile(r"([^=#'\"]+=\s*)[%!](?!=)")
+# What IPython takes for a magic without a percent sign, where it is all that is in a cell ("automagic").
+_AUTOMAGIC = re.compile(
+    r"\s*(?:alias|alias_magic|autoawait|autocall|automagic|bookmark|cat|cd|clear|code_wrap|colors|conda|config|cp|debug|dhist"
+    r"|dirs|doctest_mode|edit?|env|gui|hist|history|ldir|less|l[flksx]|ll|load|load_ext|loadpy|logstart|macro|magic|mamba|man"
+    r"|matplotlib|micromamba|mkdir|more|mv|notebook|page|pastebin|pdb|p(?:def|doc|file|info2?|search|source)|pip|popd|pprint"
+    r"|precision|prun|pushd|pwd|pycat|pylab|quickref|recall|reload_ext|rep|rerun|reset|reset_selective|rm|rmdir|run|save|sc"
+    r"|set_env|sx|system|tb|time|timeit|unalias|unload_ext|uv|who|who_ls|whos|xdel|xmode)"
+    r"[ \t]+(?![=,(:]|[-+*/%&|^@<>!]{1,2}=)\S"
+)
 _PIECE = re.compile(r"""\"{3}|'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#.*|[(\[{]|[)\]}]|\\$""")
 _END_OF = {quote: re.compile(rf"(?:\\.|[^\\])*?{quote}") for quote in ('"""', "'''")}
 
@@ -52,6 +61,8 @@ def neutralise(lines: Sequence[str]) -> list[str]:
     magic = _CELL_MAGIC.match(first)
     if magic and magic[1] not in _PYTHON_MAGICS:
         return [""] * len(lines)
+    if len(lines) == 1 and _AUTOMAGIC.match(first):
+        return ["pass"]
     result: list[str] = []
     depth, quote, continued, in_magic = 0, "", False, False
     for line in lines:

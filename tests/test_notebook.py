@@ -105,6 +105,20 @@ def test_what_stands_within_a_statement_is_no_magic(lines: list[str]) -> None:
     assert neutralise(lines) == lines
 
 
+@pytest.mark.parametrize("line", ["ls ./data/", "ls -la", "cd ..", "pip install torch", "time f(x)", "run train.py"])
+def test_a_magic_without_its_sign_is_one_where_it_is_alone_in_its_cell(line: str) -> None:
+    assert neutralise([line]) == ["pass"]
+    assert neutralise([line, "x = 1"]) == [line, "x = 1"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["ls = 3", "time += 1", "run, x = 1, 2", "env: int = 3", "run (model)", "time.time()", "ls", "lsx 3", "step 3"],
+)
+def test_what_is_python_or_no_magic_of_ipython_is_left_alone(line: str) -> None:
+    assert neutralise([line]) == [line]
+
+
 def test_a_magic_is_continued_by_a_backslash() -> None:
     assert neutralise(["!a \\", "  b \\", "  c", "d"]) == ["pass", "", "", "d"]
 
