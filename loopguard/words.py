@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import AnyStr, Generic
 
 
@@ -19,10 +20,13 @@ class Words(Generic[AnyStr]):
 
     def __init__(self, pattern: AnyStr, *plain: AnyStr, ignoring_case: bool = False) -> None:
         self.pattern: AnyStr = pattern
-        self._pattern: re.Pattern[AnyStr] = re.compile(pattern, re.IGNORECASE if ignoring_case else 0)
         self.plain: tuple[AnyStr, ...] = plain
         self._ignoring_case = ignoring_case
         self._end: AnyStr = "\n" if isinstance(pattern, str) else b"\n"
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[AnyStr]:
+        return re.compile(self.pattern, re.IGNORECASE if self._ignoring_case else 0)
 
     def search(self, text: AnyStr) -> re.Match[AnyStr] | None:
         """A match in a text."""

@@ -11,13 +11,14 @@ import ast
 import warnings
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
+
+from loopguard.static.records import comparable
 
 _SHORT = 2
 
 
-@dataclass(frozen=True, slots=True)
+@comparable
 class Binding:
     """What a definition or an import at the top level of a text binds: `name` to `attribute` of `module`.
 

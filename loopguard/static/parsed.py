@@ -77,6 +77,7 @@ class _Counter(CodegenState):
         super().__init__(default_indent=module.default_indent, default_newline=module.default_newline)
         self.row, self.column = 1, 1
         self.ranges: dict[cst.CSTNode, Range] = {}
+        self._open: list[tuple[cst.CSTNode, int, int]] = []
 
     def add_indent_tokens(self) -> None:
         for token in self.indent_tokens:
@@ -90,12 +91,18 @@ class _Counter(CodegenState):
             self.column += len(value)
 
     def record_syntactic_position(self, node: cst.CSTNode, *, start_node: Any = None, end_node: Any = None) -> Any:
-        return self._counted(node) if type(node) in PLACED else _NOTHING
+        if type(node) not in PLACED:
+            return _NOTHING
+        self._node = node
+        return self
 
-    @contextmanager
-    def _counted(self, node: cst.CSTNode) -> Iterator[None]:
-        row, column = self.row, self.column
-        yield
+    # The ranges of nodes are nested as the nodes are: one state serves as the context of all of them.
+
+    def __enter__(self) -> None:
+        self._open.append((self._node, self.row, self.column))
+
+    def __exit__(self, *error: object) -> None:
+        node, row, column = self._open.pop()
         self.ranges[node] = (row, column, self.row, self.column)
 
 

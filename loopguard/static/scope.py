@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import libcst as cst
 
 from loopguard.static.imports import Imported
 from loopguard.static.outline import Binding
+from loopguard.static.records import record
 from loopguard.static.syntax import Tree, text_of
 from loopguard.static.values import Class, FileValue, Function, Inert, Ref, Thing, Value
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loopguard.static.project import Project
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Import(Value):
     """A name that an import statement binds, resolved when it is first looked up.
 
@@ -80,7 +80,7 @@ class Env:
         return env
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Defined(Value):
     """A function or class, of which only that it is defined is known."""
 

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from loopguard.static.records import record
+
 if TYPE_CHECKING:
     import libcst as cst
 
@@ -156,7 +158,7 @@ class Attachment(Enum):
     MAYBE = "unknown"
 
 
-@dataclass(slots=True, eq=False)
+@record
 class Tensor(Value):
     """A tensor computed in the loop.
 
@@ -180,7 +182,7 @@ class Tensor(Value):
     scaled: bool = False
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Group(Value):
     """A tuple or list whose elements are known, in order; `open` if there may be more."""
 
@@ -189,7 +191,7 @@ class Group(Value):
     number: int = field(default_factory=lambda: next(_numbers))
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Table(Value):
     """A dict display: the values under constant keys; `open` if there may be more."""
 
@@ -197,7 +199,7 @@ class Table(Value):
     open: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Params(Value):
     """The parameters of these things: `model.parameters()`, or a part of them if `partial`."""
 
@@ -206,14 +208,14 @@ class Params(Value):
     complete: bool = True
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Gradient(Value):
     """`x.grad` of a parameter or tensor; `of` is None when it is not known whose."""
 
     of: Params | None
 
 
-@dataclass(slots=True, eq=False)
+@record
 class Const(Value):
     """A literal. `fixed` if it cannot be anything else here (a default that the call did not override)."""
 
@@ -221,14 +223,14 @@ class Const(Value):
     fixed: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Ref(Value):
     """Something imported that is not part of the project: `torch.optim.Adam`."""
 
     dotted: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Function(Value):
     """A function, method or lambda of the project, with the scope that it closes over."""
 
@@ -238,7 +240,7 @@ class Function(Value):
     owner: Class | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Bound(Value):
     """A method of the project, bound to an object."""
 
@@ -246,7 +248,7 @@ class Bound(Value):
     self: Thing
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Partial(Value):
     """A function of the project with some of its arguments given already: `functools.partial(f, x)`."""
 
@@ -255,7 +257,7 @@ class Partial(Value):
     keywords: dict[str, Value]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Class(Value):
     """A class of the project. `bases` are evaluated lazily by the scope that knows its names."""
 
@@ -269,7 +271,7 @@ class Class(Value):
     template: Thing | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Method(Value):
     """An attribute of a value, looked up and not yet called: `loss.backward`."""
 
@@ -277,7 +279,7 @@ class Method(Value):
     name: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Test(Value):
     """A comparison or boolean that was given a name: `is_last = (i + 1) % k == 0`."""
 
@@ -357,14 +359,14 @@ def _things_in(value: Value) -> Iterator[Thing]:
             todo += [*item.positional, *item.keywords.values()]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Counter(Value):
     """The number of an iteration: the target of `enumerate` or `range`, with its first value where it is known."""
 
     start: int | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Inert(Value):
     """Something of the project whose file holds no word of any event, so that calling it makes none.
 
@@ -382,7 +384,7 @@ class Inert(Value):
         return found if found is not None else Inert(name, self.certain)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class FileValue(Value):
     """A module of the project, imported."""
 

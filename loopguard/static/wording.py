@@ -17,4 +17,5 @@ class Wording:
     search: Callable[[str], re.Match[str] | None]
 
     def __init__(self, pattern: str, flags: int = 0) -> None:
-        self.search = lru_cache(maxsize=_SIZE)(re.compile(pattern, flags).search)
+        # Not compiled before it is asked for: a run does not need all of them.
+        self.search = lru_cache(maxsize=_SIZE)(lambda name: re.compile(pattern, flags).search(name))

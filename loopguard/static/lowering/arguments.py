@@ -12,7 +12,7 @@ from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Function, Group, Partial, Table, Thing, Value
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Arguments:
     """The values of a call's arguments, and the expression that is the first of them."""
 

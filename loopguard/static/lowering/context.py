@@ -25,7 +25,7 @@ MAX_DEPTH = 10
 MAX_CALLS = 400
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Frame:
     """One call that is being lowered: its scope, and what its `return`s bring back."""
 
@@ -37,7 +37,7 @@ class Frame:
     elsewhere: dict[str, Env] = field(default_factory=dict)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Jumps:
     """The dangling `break`s and `continue`s of the loop that is being lowered."""
 
@@ -45,7 +45,7 @@ class Jumps:
     continues: Frontier = field(default_factory=list)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Note:
     """Something that lowering sees directly, without any state: a mistake, where, about what, and what to quote."""
 
@@ -58,7 +58,7 @@ class Note:
     loss: Tensor | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Accumulation:
     """`total += loss` or `losses.append(loss)`: the value that is kept, and the tensor that stands for the sum."""
 

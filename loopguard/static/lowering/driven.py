@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
 
 import libcst as cst
 
@@ -15,6 +14,7 @@ from loopguard.static.lowering.context import Context, Jumps
 from loopguard.static.lowering.objects import bases_of, mro
 from loopguard.static.lowering.relevance import holds_events
 from loopguard.static.paths.graph import Loop, Node
+from loopguard.static.records import comparable
 from loopguard.static.scope import File
 from loopguard.static.syntax import children_of, text_of
 from loopguard.static.values import Class, Function, Ref, Thing
@@ -25,7 +25,7 @@ _ATTACHED = re.compile(r"@.*\bon\b")
 _PLAIN_BASES = frozenset(["object", "ABC", "Generic", "Protocol", "Module"])
 
 
-@dataclass(frozen=True, slots=True)
+@comparable
 class Driving:
     """How a framework drives a function: it does the rest of the iteration by itself, or leaves all of it to it."""
 

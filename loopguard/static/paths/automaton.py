@@ -13,11 +13,12 @@ from functools import cached_property
 from typing import Any
 
 from loopguard.lifecycles import gradient
+from loopguard.static.records import comparable
 
 Belief = frozenset[Enum]
 
 
-@dataclass(frozen=True, slots=True)
+@comparable
 class Effect:
     """What an event does to a subject: an action of its lifecycle.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
 from loopguard.events import Kind, Relation
@@ -13,6 +12,7 @@ from loopguard.static.paths.automaton import ANYTHING, GRADIENT, Automaton, Effe
 from loopguard.static.paths.graph import Condition, FlowGraph, Happening
 from loopguard.static.paths.relations import feeds, reaches, touches
 from loopguard.static.paths.ways import Ways, ways_of
+from loopguard.static.records import record
 from loopguard.static.values import Role, Thing, things_in
 
 _MANY = 48
@@ -23,7 +23,7 @@ USED = Effect(Action.USE, sure=False)
 """Code takes the gradients as they are, so that discarding them afterwards is no loss."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Subject:
     """An optimizer, or the part of its parameters that belongs to one of the modules it holds."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from loopguard.events import Kind
 from loopguard.lifecycles.window import Gate
+from loopguard.static.records import comparable
 from loopguard.static.syntax import text_of
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from loopguard.static.values import Tensor, Thing, Value
 
 
-@dataclass(frozen=True, slots=True)
+@comparable
 class Condition:
     """A condition with its negation taken out.
 
@@ -40,7 +41,7 @@ class Condition:
     volatile: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@comparable
 class Assumption:
     """A condition taken to be true or false."""
 
@@ -51,7 +52,7 @@ class Assumption:
         return f"`{self.condition.text}` is {'true' if self.truth else 'false'}"
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Loop:
     """A loop of the program: its number, its header as written, and whether it walks over batches of data.
 
@@ -71,7 +72,7 @@ class Loop:
     over: tuple[Thing, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@comparable
 class Site:
     """Where a node of the program stands, and through which calls lowering got there (outermost first)."""
 
@@ -80,7 +81,7 @@ class Site:
     calls: tuple[tuple[File, cst.CSTNode], ...] = ()
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Happening:
     """An event on the graph.
 
@@ -113,7 +114,7 @@ class Happening:
         return text_of(self.site.node)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class Node:
     """One node: an event, a named join, the end of an iteration (`again`), or an assignment that ends assumptions."""
 

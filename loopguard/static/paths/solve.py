@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 
 from loopguard.static.paths.automaton import Belief
 from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph
 from loopguard.static.paths.ways import MAX_FACTS
+from loopguard.static.records import record
 
 
-@dataclass(slots=True, eq=False)  # not frozen, as too many are made for that
+@record
 class Fact:
     """A belief on arrival at a node, what the way there has assumed, and the fact before it."""
 
@@ -36,7 +36,7 @@ class Fact:
         return found[::-1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Violation:
     """A mistake that a path proves: the fact at whose node it happens."""
 
@@ -44,7 +44,7 @@ class Violation:
     fact: Fact
 
 
-@dataclass(slots=True)
+@record
 class Story:
     """What follows from one event: the mistakes at the ends of its paths, and the beliefs that arrive at each node."""
 

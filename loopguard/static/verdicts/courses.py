@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 
 from loopguard.case import Case
@@ -12,6 +11,7 @@ from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
 from loopguard.static.paths.guards import common_loops
 from loopguard.static.paths.solve import Fact, stories
+from loopguard.static.records import record
 from loopguard.static.scope import File
 from loopguard.static.verdicts import evidence
 
@@ -33,7 +33,7 @@ NOTES: Mapping[Kind, str] = {
 """What the evidence says of an event, unless a verdict knows better."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record
 class Slip:
     """A mistake that a path proves: from the event that began its story to the one at which it shows."""
 
