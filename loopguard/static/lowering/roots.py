@@ -59,7 +59,7 @@ def is_worth_it(text: str, names: Names) -> bool:
 
 def _names_training(text: str) -> bool:
     """Whether the code of a text has words of training."""
-    return any(words.search(text) and words.search(code_of(text)) for words in (STRICT, _MATTERS))
+    return any(words.search(text) and words.search(code_of(text)) for words in (_EVENT, _MATTERS))
 
 
 def _is_foreign_training(names: Names, value: Value) -> bool:
