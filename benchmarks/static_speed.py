@@ -30,6 +30,19 @@ for name in open(sys.argv[1], encoding="utf8").read().split("\\n"):
     except (libcst.ParserSyntaxError, UnicodeDecodeError):
         pass
 """
+WALK = """\
+import ast, gc, sys, warnings
+from multiprocessing import Pool
+gc.disable()
+warnings.simplefilter("ignore")
+def walk(name):
+    try:
+        return sum(1 for node in ast.walk(ast.parse(open(name, "rb").read())))
+    except (SyntaxError, ValueError):
+        return 0
+with Pool(int(sys.argv[2])) as pool:
+    print(sum(pool.imap_unordered(walk, open(sys.argv[1], encoding="utf8").read().split("\\n"), 50)))
+"""
 ONE = "import libcst, sys; libcst.parse_module(open(sys.argv[1], 'rb').read())"
 
 Command = tuple[str, ...]
@@ -94,6 +107,8 @@ def over_tree(tree: Path, folder: Path, repeats: int, jobs: int) -> None:
     if ruff:
         lint = (ruff, "check", "--select", "F", "--isolated", "-q", "--exit-zero", "--cache-dir", str(ruffs), str(tree))
         compare(f"cold, {jobs} processes / ruff, cold", check, lint, repeats, 3.0, [ours, ruffs])
+        walk = (sys.executable, "-c", WALK, str(candidates), str(jobs))
+        compare(f"ast.walk of candidates, {jobs} processes / ruff, cold", walk, lint, repeats, 0.0, [ruffs])
         compare("warm / ruff, warm", check, lint, repeats, 1.0)
     for name, arguments in (("torch-preflight", ()), ("torchfix", ()), ("dslinter", ())):
         other = shutil.which(name)
