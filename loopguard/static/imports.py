@@ -31,6 +31,11 @@ class Imported(NamedTuple):
         """The module that `attribute` may be."""
         return f"{self.module}.{self.attribute}" if self.module else self.attribute
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules that this may lead to."""
+        return (self.module, self.submodule) if self.attribute else (self.module,)
+
 
 def imports_in(data: bytes) -> Iterator[Imported]:
     """What imports anywhere in some bytes bind, in the order of the text."""

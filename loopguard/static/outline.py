@@ -13,35 +13,21 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
-from loopguard.static.records import comparable
+from loopguard.static.imports import Imported
 
 _SHORT = 2
-
-
-@comparable
-class Binding:
-    """What a definition or an import at the top level of a text binds: `name` to `attribute` of `module`.
-
-    `level` counts the dots of a relative import. `attribute` is empty for `import module`, and "*" for all names. A
-    definition has no module at all.
-    """
-
-    name: str
-    module: str | None = None
-    level: int = 0
-    attribute: str = ""
 
 
 class Outline:
     """A text without the bodies of its functions, and the way back from its rows to those of the whole text.
 
-    `bindings` are what its top level defines and imports. `bodies` are the first and last rows of what is left out, in
-    the order of the text. `numbers` has an item for each function that is in no other one and in no loop, in that
-    order: the index of its body, None if it is not left out. `starts` are the rows and columns at which these functions
-    start, `ends` their last rows, None where that takes a closer look; `concrete` says of each that it does something.
-    `module` is Python's own tree without these bodies; `left_out` says which of the items belongs to such a function.
-    `kept` are Python's trees of the bodies by their numbers, if they are to be kept: that takes memory, and saves
-    parsing them again.
+    `bindings` are the names that its top level defines, and what it imports. `bodies` are the first and last rows of
+    what is left out, in the order of the text. `numbers` has an item for each function that is in no other one and in
+    no loop, in that order: the index of its body, None if it is not left out. `starts` are the rows and columns at
+    which these functions start, `ends` their last rows, None where that takes a closer look; `concrete` says of each
+    that it does something. `module` is Python's own tree without these bodies; `left_out` says which of the items
+    belongs to such a function. `kept` are Python's trees of the bodies by their numbers, if they are to be kept: that
+    takes memory, and saves parsing them again.
     """
 
     def __init__(self, text: str, module: ast.Module, *, keep: bool = False) -> None:
@@ -176,20 +162,20 @@ def _first_row(statement: ast.stmt) -> int:
     return min([statement.lineno, *(decorator.lineno for decorator in decorators)])
 
 
-def _bindings(statements: Iterable[ast.AST]) -> Iterator[Binding]:
-    """What definitions and imports bind, also those under `if`, `try` and `with`, in the order in which it counts."""
+def _bindings(statements: Iterable[ast.AST]) -> Iterator[str | Imported]:
+    """The names of definitions, and what imports bind: in their order, also under `if`, `try` and `with`."""
     todo = [*statements][::-1]
     while todo:
         node = todo.pop()
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield Binding(node.name)
+            yield node.name
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.split(".")[0]
-                yield Binding(alias.asname, alias.name) if alias.asname else Binding(top, top)
+                yield Imported(alias.asname, alias.name) if alias.asname else Imported(top, top)
         elif isinstance(node, ast.ImportFrom):
             for alias in node.names:
-                yield Binding(alias.asname or alias.name, node.module or "", node.level, alias.name)
+                yield Imported(alias.asname or alias.name, node.module or "", node.level, alias.name)
         elif isinstance(node, _Block):
             inner = [*node.body, *getattr(node, "orelse", ()), *getattr(node, "handlers", ())]
             todo += reversed(inner)

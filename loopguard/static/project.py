@@ -214,7 +214,7 @@ class Project:
     def _imported_by(self, data: bytes, importer: str) -> Iterator[Path]:
         """The files of the project that the imports in some bytes lead to, as far as no parse is needed for that."""
         for item in imports_in(data):
-            for module in (item.module, item.submodule) if item.attribute else (item.module,):
+            for module in item.modules:
                 target = self.place(module, item.level, importer) if module or item.level else None
                 if target is not None:
                     yield target

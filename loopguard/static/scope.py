@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import libcst as cst
 
 from loopguard.static.imports import Imported
-from loopguard.static.outline import Binding
 from loopguard.static.records import record
 from loopguard.static.syntax import Tree, text_of
 from loopguard.static.values import Class, FileValue, Function, Inert, Ref, Thing, Value
@@ -21,14 +20,9 @@ if TYPE_CHECKING:
 
 @record
 class Import(Value):
-    """A name that an import statement binds, resolved when it is first looked up.
+    """What a name stands for that an import statement binds, resolved when it is first looked up."""
 
-    `level` counts the dots of a relative import; `attribute` is empty for `import module`.
-    """
-
-    module: str
-    level: int
-    attribute: str = ""
+    item: Imported
 
 
 class Env:
@@ -94,7 +88,7 @@ class Names:
     with a file closes it, so that no collection of garbage has to find that out.
     """
 
-    def __init__(self, path: str, project: Project, bindings: Iterable[Binding] = ()) -> None:
+    def __init__(self, path: str, project: Project, bindings: Iterable[str | Imported] = ()) -> None:
         self.path = path
         self.project = project
         self.scopes: list[Env] = []
@@ -112,18 +106,18 @@ class Names:
         self.scopes.clear()
         del self.env
 
-    def bind(self, item: Binding, env: Env) -> None:
-        """Bind what a definition or an import binds."""
-        if item.module is None:
-            env.bind(item.name, Defined(item.name))
+    def bind(self, item: str | Imported, env: Env) -> None:
+        """Bind the name of a definition, or what an import binds."""
+        if isinstance(item, str):
+            env.bind(item, Defined(item))
             return
         if not item.level:
             self.imported_packages.add(item.module.split(".")[0])
         if item.attribute == "*":
-            self.star_imports.append(Import(item.module, item.level))
+            self.star_imports.append(Import(item._replace(attribute="")))
             self._bind_all(self.resolve(self.star_imports[-1]), env)
         else:
-            env.bind(item.name, Import(item.module, item.level, item.attribute))
+            env.bind(item.name, Import(item))
 
     def _bind_all(self, imported: Value, env: Env) -> None:
         if isinstance(imported, FileValue) and imported.file is not self:
@@ -131,28 +125,26 @@ class Names:
                 if not name.startswith("_"):
                     env.variables.setdefault(name, imported.file.resolve(value) if isinstance(value, Import) else value)
 
-    def may_hold_events(self, item: Import) -> bool:
+    def may_hold_events(self, value: Import) -> bool:
         """Whether an import leads to a file of the project whose text holds words of events."""
-        if self.project.may_hold_events(item.module, item.level, self.path):
-            return True
-        module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-        return bool(item.attribute) and self.project.may_hold_events(module, item.level, self.path)
+        item = value.item
+        return any(self.project.may_hold_events(module, item.level, self.path) for module in item.modules)
 
-    def leads_to_training(self, item: Import) -> bool:
+    def leads_to_training(self, value: Import) -> bool:
         """Whether an import leads to what may train in a file of the project."""
-        return self.project.training.in_import(Imported("", item.module, item.level, item.attribute), self.path)
+        return self.project.training.in_import(value.item, self.path)
 
-    def resolve(self, item: Import) -> Value:
+    def resolve(self, value: Import) -> Value:
         """What an import stands for: a definition of the project, or a reference to something outside."""
-        if item in self._resolving:
-            return Thing(item.attribute or item.module)  # it only leads back here
-        self._resolving.append(item)
+        if value in self._resolving:
+            return Thing(value.item.attribute or value.item.module)  # it only leads back here
+        self._resolving.append(value)
         try:
-            return self._resolve(item)
+            return self._resolve(value.item)
         finally:
             self._resolving.pop()
 
-    def _resolve(self, item: Import) -> Value:
+    def _resolve(self, item: Imported) -> Value:
         target = self.project.find(item.module, item.level, self.path)
         if not item.attribute:
             return target if target is not None else Ref(item.module)
@@ -162,13 +154,12 @@ class Names:
                 return target.file.resolve(found)
             if found is not None:
                 return found
-        module = f"{item.module}.{item.attribute}" if item.module else item.attribute
-        inner = self.project.find(module, item.level, self.path)
+        inner = self.project.find(item.submodule, item.level, self.path)
         if inner is not None:
             return inner
         if isinstance(target, Inert):
             return target.attribute(item.attribute)
-        return Thing(item.attribute) if target is not None else Ref(module)
+        return Thing(item.attribute) if target is not None else Ref(item.submodule)
 
 
 class File(Names):
@@ -193,26 +184,26 @@ class File(Names):
         elif isinstance(statement, cst.ClassDef):
             env.bind(statement.name.value, class_of(statement, env, self))
         elif isinstance(statement, cst.Import | cst.ImportFrom):
-            for binding in _bindings(statement):
-                self.bind(binding, env)
+            for item in _imported_by(statement):
+                self.bind(item, env)
 
 
-def _bindings(statement: cst.Import | cst.ImportFrom) -> Iterator[Binding]:
+def _imported_by(statement: cst.Import | cst.ImportFrom) -> Iterator[Imported]:
     """What an import statement binds."""
     if isinstance(statement, cst.Import):
         for alias in statement.names:
             name = text_of(alias.name)
             top = name.split(".")[0]
-            yield Binding(text_of(alias.asname.name), name) if alias.asname is not None else Binding(top, top)
+            yield Imported(text_of(alias.asname.name), name) if alias.asname is not None else Imported(top, top)
         return
     module = text_of(statement.module) if statement.module is not None else ""
     level = len(statement.relative)
     if isinstance(statement.names, cst.ImportStar):
-        yield Binding("*", module, level, "*")
+        yield Imported("*", module, level, "*")
         return
     for alias in statement.names:
         name = text_of(alias.name)
-        yield Binding(text_of(alias.asname.name) if alias.asname is not None else name, module, level, name)
+        yield Imported(text_of(alias.asname.name) if alias.asname is not None else name, module, level, name)
 
 
 def class_of(node: cst.ClassDef, env: Env, file: File) -> Class:
