@@ -15,7 +15,8 @@ used with later on.
 ## Known limits
 
 Only modules with an explicit `train()` are judged, and none whose layers all compute the same in both modes. A forward
-pass whose result nobody takes is there for the running statistics, and right.
+pass whose result nobody takes is there for the running statistics, and right. Once `torch.compile` has compiled
+anything, a run sees no forward passes any more: to be watched, they would have to be compiled anew.
 
 ## References
 

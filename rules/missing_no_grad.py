@@ -14,7 +14,8 @@ graphs are collected with them. `eval()` does not help: it changes what layers c
 ## Known limits
 
 Advice, as the results are right. Files that compute gradients of their own (attacks, saliency maps) are left alone, and
-so is a pass whose module or caller cannot be read.
+so is a pass whose module or caller cannot be read. Once `torch.compile` has compiled anything, a run sees no forward
+passes any more: to be watched, they would have to be compiled anew.
 
 ## References
 
