@@ -82,7 +82,7 @@ def _read(source: Source, project: Project, short: Outline | None) -> Iterator[C
     try:
         tree: Tree = ParsedTree(source.text, short)
     except TextError:
-        tree = quick_tree(source.text, short)  # Python reads it, and libcst does not
+        tree = quick_tree(source.text)  # Python reads it, and libcst does not
     yield from (case for case, _ in _seen_in(tree, source, project, where))
 
 

@@ -58,6 +58,11 @@ class Outline:
                 self.bodies.append((first, last))
                 function.body = []
 
+    def forget_tree(self) -> None:
+        """Let go of Python's own tree, when another has been made of it."""
+        del self.module
+        self.left_out.clear()
+
     @cached_property
     def text(self) -> str:
         """The text without the bodies."""

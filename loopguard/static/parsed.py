@@ -146,10 +146,10 @@ class ParsedTree(Tree):
         """Parse `text`, whose outline may be known already. Raises TextError."""
         if _is_steep(text):
             _let_python_judge(text)
-        super().__init__(text)
+        short = short or outline(text)
+        super().__init__(short.lines if short is not None else text.split("\n"))
         self._ranges: dict[cst.CSTNode, Range] = {}
         self._uncounted: list[tuple[cst.Module, Callable[[int], int]]] = []
-        short = short or outline(text)
         try:
             self.module = self._outlined(short) if short is not None else self._parse(text)
         except cst.ParserSyntaxError as error:

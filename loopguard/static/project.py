@@ -51,7 +51,7 @@ class Project:
         self._rooted: dict[str, Found] = {}
         self._homes: dict[tuple[str, tuple[str, ...]], tuple[Sequence[str], Absence]] = {}
         self._asked: dict[tuple[str, int, str], Path | None] = {}
-        self._data: dict[Path, bytes | None] = {}
+        self._eventful: dict[Path, bool] = {}
         self._leading: dict[Path, bool] = {}
         self._names: dict[Path, Names | None] = {}
         self._targets: dict[Path, list[Path]] = {}
@@ -77,7 +77,7 @@ class Project:
     def may_hold_events(self, module: str, level: int, importer: str) -> bool:
         """Whether there is such a module, and its text holds words of events. Nothing is parsed."""
         path = self.place(module, level, importer)
-        return path is not None and self.read(path) is not None
+        return path is not None and self.holds_events(path)
 
     def place(self, module: str, level: int, importer: str) -> Path | None:
         """Where the project's module called `module` is, seen from the file `importer`; None if there is none."""
@@ -134,15 +134,14 @@ class Project:
                 missing.append(path)
         return None, [self.footprint.absence(missing)]
 
-    def read(self, path: Path) -> bytes | None:
-        """The bytes of a file that may hold events; None for any other."""
-        if path not in self._data:
+    def holds_events(self, path: Path) -> bool:
+        """Whether a file holds words of events."""
+        if path not in self._eventful:
             data = self.text(path)
-            worth = len(data) <= _FOREIGN_LIMIT and (
+            self._eventful[path] = len(data) <= _FOREIGN_LIMIT and (
                 _EVENT_WORDS.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
             )
-            self._data[path] = data if worth else None
-        return self._data[path]
+        return self._eventful[path]
 
     def _load(self, path: Path) -> Value | None:
         if path not in self._files:
@@ -151,7 +150,7 @@ class Project:
         return self._files[path]
 
     def _parse(self, path: Path) -> Value | None:
-        if self.read(path) is None:
+        if not self.holds_events(path):
             return Inert(path.stem, not self._leads_to_events(path), lambda name: self._passed_on(path, name))
         return self._open(path)
 
@@ -195,7 +194,7 @@ class Project:
         if path not in self._leading:
             self._leading[path] = False  # meanwhile, for circles
             self._leading[path] = any(
-                self.read(target) is not None or self._leads_to_events(target) for target in self.targets_of(path)
+                self.holds_events(target) or self._leads_to_events(target) for target in self.targets_of(path)
             )
         return self._leading[path]
 

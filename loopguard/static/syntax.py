@@ -45,6 +45,11 @@ class Body(cst.IndentedBlock):
         """The statements."""
         return self.make()
 
+    def close(self) -> None:
+        """Let go of the statements, and of the text that they would be made from."""
+        self.__dict__.pop("body", None)
+        object.__setattr__(self, "make", tuple)
+
     def _codegen_impl(self, state: CodegenState) -> None:
         if self.stub is not None:
             self.stub._codegen_impl(state)
@@ -57,20 +62,20 @@ UNREADABLE = "def _():\n    exec()\n"
 class Tree(ABC):
     """The tree of a file: its module, the ranges of the nodes that events and loops can stand on, and their texts.
 
-    `bodies` are those of functions that are made on demand. They and their tree refer to each other: who is done with a
-    tree closes it.
+    `lines` are those of the text. `bodies` are those of functions that are made on demand. They and their tree refer to
+    each other: who is done with a tree closes it.
     """
 
     module: cst.Module
 
-    def __init__(self, text: str) -> None:
-        self.lines = text.split("\n")
+    def __init__(self, lines: list[str]) -> None:
+        self.lines = lines
         self.bodies: list[Body] = []
 
     def close(self) -> None:
         """Let go of the nodes, also of the statements of functions to which somebody holds on."""
         for body in self.bodies:
-            body.__dict__.pop("body", None)
+            body.close()
         self.bodies.clear()
         del self.module
 

@@ -54,13 +54,18 @@ class Training:
     def in_file(self, path: Path, far: int = _FAR) -> bool:
         """Whether a file may train, or call what does."""
         if (path, far) not in self._files:
-            data, knowledge = self._project.read(path), self._project.knowledge
-            trains = data is not None and (_STRICT_BYTES.search(data) is not None or knowledge.mentioned_in_bytes(data))
             left = _left(path, far)
-            self._files[path, far] = trains or (
+            self._files[path, far] = self._trains(path) or (
                 left > 0 and any(self.in_file(target, left) for target in self._project.targets_of(path))
             )
         return self._files[path, far]
+
+    def _trains(self, path: Path) -> bool:
+        """Whether a file itself names what code that trains does."""
+        if not self._project.holds_events(path):
+            return False
+        data = self._project.text(path)
+        return _STRICT_BYTES.search(data) is not None or self._project.knowledge.mentioned_in_bytes(data)
 
     def in_definition(self, path: Path, name: str, far: int = _FAR) -> bool:
         """Whether what a file calls `name` may train, or call what does."""
@@ -97,18 +102,19 @@ class Training:
 class Definitions:
     """What a text defines and imports, and which of that trains by itself.
 
-    `words` are those of definitions by their names, also of definitions within.
+    `words` says by the names of definitions which other ones that are `known` they mention or hold.
     """
 
     def __init__(self, data: bytes, project: Project) -> None:
         self.imports = list(imports_in(data))
         self.training: set[str] = set()
         self.words: dict[str, set[str]] = {}
-        for name, part, inner in _parts(code_of(data.decode("utf-8", "replace"))):
+        parts = _parts(code_of(data.decode("utf-8", "replace")))
+        self.known = {*(name for name, _, _ in parts), *(item.name for item in self.imports)}
+        for name, part, inner in parts:
             if STRICT.search(part) or project.knowledge.mentioned_in(part):
                 self.training.add(name)
-            self.words.setdefault(name, set()).update(_WORD.findall(part), inner)
-        self.known = {*self.words, *(item.name for item in self.imports)}
+            self.words.setdefault(name, set()).update(inner, self.known.intersection(_WORD.findall(part)))
 
 
 def _left(path: Path, far: int) -> int:

@@ -22,7 +22,7 @@ def quick_tree(text: str, short: Outline | None = None) -> Tree:
     if short is None:
         return ParsedTree(text)
     try:
-        return BareTree(text, short)
+        return BareTree(short)
     except NoBareTreeError:
         return ParsedTree(text, short)
     except RecursionError:
@@ -32,9 +32,9 @@ def quick_tree(text: str, short: Outline | None = None) -> Tree:
 class BareTree(Tree):
     """A tree of bare nodes. The body of a function is made when somebody looks into it."""
 
-    def __init__(self, text: str, short: Outline) -> None:
-        """Make it from the outline of the text. Raises NoBareTreeError."""
-        super().__init__(text)
+    def __init__(self, short: Outline) -> None:
+        """Make it from the outline of a text, which lets go of its own tree then. Raises NoBareTreeError."""
+        super().__init__(short.lines)
 
         def body(function: ast.AST) -> Body | None:
             at = short.left_out.get(function)
@@ -44,6 +44,7 @@ class BareTree(Tree):
             return self.bodies[-1]
 
         self.module = bare_module(short.module, self.lines, 0, body)
+        short.forget_tree()
 
     def _open(self, short: Outline, at: int) -> Sequence[cst.BaseStatement]:
         number = short.numbers[at]
