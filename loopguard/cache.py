@@ -21,8 +21,8 @@ from zlib import crc32
 
 from loopguard import __version__
 from loopguard.examine import Outcome, Terms, Visit
-from loopguard.footprint import Absence, Trace
-from loopguard.index import UNIT, Index, Record, Writer
+from loopguard.footprint import Trace
+from loopguard.index import UNIT, Gathered, Index, Record, Writer
 from loopguard.stamps import digest_of, stamp
 
 NAME = ".loopguard_cache"
@@ -46,8 +46,7 @@ class Cache:
         self._new: dict[str, tuple[Visit, str]] = {}
         self._sound: set[str] = set()
         self._unsound: set[str] = set()
-        self._traces: list[Trace] = []
-        self._absences: dict[Absence, Absence] = {}
+        self._gathered = Gathered()
         self._changed = False
 
     def _load(self) -> str:
@@ -118,16 +117,15 @@ class Cache:
         self._new[visit.seen.path] = (visit, rules)
 
     def learn(self, trace: Trace) -> None:
-        """Remember what results depend on. Files of other processes miss the same, which is kept but once."""
-        missing = [(importer, self._absences.setdefault(absence, absence)) for importer, absence in trace.missing]
-        self._traces.append(trace._replace(missing=missing))
+        """Remember what results depend on."""
+        self._gathered.learn(trace)
 
     def save(self) -> None:
         """Write the index, if anything is new. Where nothing can be written, nothing is."""
         if not (self._new or self._changed):
             return
-        writer = Writer(self._index, self._same, self._absent, self._fresh)
-        body = "\n".join(writer.lines(self._new.values(), self._traces))
+        writer = Writer(self._index, self._same, self._absent, self._fresh, self._gathered)
+        body = "\n".join(writer.lines(self._new.values()))
         try:
             _prepare(self._folder)
             new = self._folder / f"{self._file.name}.{os.getpid()}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from sys import intern
 from typing import TYPE_CHECKING, Any
 
 from loopguard.examine import NOTHING, Outcome, Visit
@@ -66,108 +67,126 @@ class Index:
                 self.paths.append(path)
 
 
+class Gathered:
+    """What a run has found out: of files, what they held, which ones they lead to, and where some were missing; of
+    directories, their stamps and the missing names. A file is `torn` that has changed meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.files: dict[str, Seen] = {}
+        self.targets: dict[str, set[str]] = {}
+        self.folders: dict[str, set[str]] = {}
+        self.marks: dict[str, str] = {}
+        self.names: dict[str, set[str]] = {}
+        self.torn: set[str] = set()
+
+    def learn(self, trace: Trace) -> None:
+        """Add what results depend on."""
+        for seen in trace.files:
+            self.see(seen)
+        for importer, target in trace.targets:
+            self.targets.setdefault(importer, set()).add(intern(target))
+        for folder, mark in trace.stamps.items():
+            self.mark(folder, mark)
+        # Files of other processes miss the same, in texts of their own.
+        for importer, absence in trace.missing:
+            self.folders.setdefault(importer, set()).update(intern(folder) for folder, _ in absence)
+        for folder, name in {place for _, absence in trace.missing for place in absence}:
+            self.names.setdefault(folder, set()).add(intern(name))
+
+    def see(self, seen: Seen) -> None:
+        """Add a file as it was read."""
+        other = self.files.setdefault(seen.path, seen)
+        if other.digest != seen.digest or _BREAKS.search(seen.path):
+            self.torn.add(seen.path)  # it has changed while we were reading
+        elif not other.stamp:
+            self.files[seen.path] = seen
+
+    def mark(self, folder: str, mark: str) -> None:
+        """Add the stamp of a directory. One that has had another one has none."""
+        if self.marks.setdefault(folder, mark) != mark:
+            self.marks[folder] = ""
+
+
 class Writer:
-    """Makes a new index of an old one and what is new.
+    """Makes a new index of an old one and what was `gathered` since.
 
     `same` says which files of the old one were looked at and whether they were the same, `fresh` has new stamps of
     those that were; `absent` says it of the directories, by number.
     """
 
     def __init__(
-        self, old: Index, same: Mapping[str, bool], absent: Mapping[int, bool], fresh: Mapping[str, str]
+        self,
+        old: Index,
+        same: Mapping[str, bool],
+        absent: Mapping[int, bool],
+        fresh: Mapping[str, str],
+        gathered: Gathered,
     ) -> None:
         self._old = {path: Record(line) for path, line in old.records.items()}
         self._index = old
         self._same = same
         self._absent = absent
         self._fresh = fresh
-        self._files: dict[str, Seen] = {}
-        self._targets: dict[str, set[str]] = {}
-        self._folders: dict[str, set[str]] = {}
-        self._marks: dict[str, str] = {}
-        self._names: dict[str, set[str]] = {}
-        self._torn: set[str] = set()
-        self._results: dict[str, tuple[str, str, str]] = {}
+        self._gathered = gathered
 
-    def lines(self, new: Iterable[tuple[Visit, str]], traces: Iterable[Trace]) -> Iterator[str]:
+    def lines(self, new: Iterable[tuple[Visit, str]]) -> Iterator[str]:
         """The lines of the new index. `new` are visits, each with the key of the user's rules."""
-        for trace in traces:
-            self._learn(trace)
+        results: dict[str, tuple[str, str, str]] = {}
         for (seen, outcome), rules in new:
             if outcome.crash is None and seen.digest:
-                self._see(seen)
-                self._results[seen.path] = (_flags(outcome), rules, _text(outcome.findings))
+                self._gathered.see(seen)
+                results[seen.path] = (_flags(outcome), rules, _text(outcome.findings))
         changed = self._take_over()
         gone = self._look_again()
-        doubtful = self._leading_to(self._torn | gone)
+        doubtful = self._leading_to(self._gathered.torn | gone)
         outdated = self._leading_to(changed)
-        kept = {path: result for path, result in self._results.items() if path not in doubtful}
+        kept = {path: result for path, result in results.items() if path not in doubtful}
         for path, record in self._old.items():
-            if record.state and path not in kept and path not in outdated | doubtful and path in self._files:
+            if record.state and path not in kept and path not in outdated | doubtful and path in self._gathered.files:
                 kept[path] = record.state, record.rules, record.findings
         yield from self._written(kept)
-
-    def _learn(self, trace: Trace) -> None:
-        for seen in trace.files:
-            self._see(seen)
-        for importer, target in trace.targets:
-            self._targets.setdefault(importer, set()).add(target)
-        for folder, mark in trace.stamps.items():
-            self._mark(folder, mark)
-        for importer, absence in trace.missing:
-            self._folders.setdefault(importer, set()).update(folder for folder, _ in absence)
-        for folder, name in {place for _, absence in trace.missing for place in absence}:
-            self._names.setdefault(folder, set()).add(name)
-
-    def _see(self, seen: Seen) -> None:
-        other = self._files.setdefault(seen.path, seen)
-        if other.digest != seen.digest or _BREAKS.search(seen.path):
-            self._torn.add(seen.path)  # it has changed while we were reading
-        elif not other.stamp:
-            self._files[seen.path] = seen
-
-    def _mark(self, folder: str, mark: str) -> None:
-        if self._marks.setdefault(folder, mark) != mark:
-            self._marks[folder] = ""
 
     def _take_over(self) -> set[str]:
         """Take over what the old index says of files that have not changed. Returns those that have."""
         changed: set[str] = set()
         for path, record in self._old.items():
             stands = self._same.get(path)
-            if path in self._files:
-                stands = self._files[path].digest == record.digest
+            if path in self._gathered.files:
+                stands = self._gathered.files[path].digest == record.digest
             elif stands is None:
                 stands = os.path.exists(path)  # noqa: PTH110
             if not stands or not all(self._absent.get(number, True) for number in record.folders):
                 changed.add(path)
             if stands:
                 mark = self._fresh.get(path, record.stamp)
-                self._files.setdefault(path, Seen(path, mark, record.digest))
-                self._targets.setdefault(path, set()).update(self._index.paths[number] for number in record.files)
+                self._gathered.files.setdefault(path, Seen(path, mark, record.digest))
+                self._gathered.targets.setdefault(path, set()).update(
+                    self._index.paths[number] for number in record.files
+                )
                 for folder, folder_mark, names in (self._index.folders[number] for number in record.folders):
-                    self._mark(folder, folder_mark)
-                    self._folders.setdefault(path, set()).add(folder)
-                    self._names.setdefault(folder, set()).update(names.split(UNIT))
+                    self._gathered.mark(folder, folder_mark)
+                    self._gathered.folders.setdefault(path, set()).add(folder)
+                    self._gathered.names.setdefault(folder, set()).update(names.split(UNIT))
         return changed
 
     def _look_again(self) -> set[str]:
         """Stamp the directories that have no stamp. Returns the files that miss something there which has come."""
         come: set[str] = set()
-        for folder, mark in self._marks.items():
+        for folder, mark in self._gathered.marks.items():
             if not mark:
-                self._marks[folder] = stamp(folder) or "0"
-                names = self._names.get(folder, set())
+                self._gathered.marks[folder] = stamp(folder) or "0"
+                names = self._gathered.names.get(folder, set())
                 there = {name for name in names if _BREAKS.search(name) or os.path.exists(f"{folder}{os.sep}{name}")}  # noqa: PTH110
-                self._names[folder] = names - there
+                self._gathered.names[folder] = names - there
                 if there:
                     come.add(folder)
-        return {path for path, folders in self._folders.items() if not folders.isdisjoint(come)}
+        return {path for path, folders in self._gathered.folders.items() if not folders.isdisjoint(come)}
 
     def _leading_to(self, files: set[str]) -> set[str]:
         """Some files, and all that lead to them."""
         importers: dict[str, list[str]] = {}
-        for importer, targets in self._targets.items():
+        for importer, targets in self._gathered.targets.items():
             for target in targets:
                 importers.setdefault(target, []).append(importer)
         found, todo = set(files), list(files)
@@ -182,22 +201,26 @@ class Writer:
         order = dict.fromkeys(results)
         todo = list(results)
         while todo:
-            fresh = [one for one in self._targets.get(todo.pop(), ()) if one not in order and one in self._files]
+            fresh = [
+                one
+                for one in self._gathered.targets.get(todo.pop(), ())
+                if one not in order and one in self._gathered.files
+            ]
             order.update(dict.fromkeys(fresh))
             todo += fresh
         numbers = {path: str(number) for number, path in enumerate(order)}
         places: dict[str, str] = {}
         for path in order:
-            for folder in self._folders.get(path, ()):
+            for folder in self._gathered.folders.get(path, ()):
                 places.setdefault(folder, str(len(places)))
         for path in order:
             state, rules, findings = results.get(path, ("", "", ""))
-            targets = " ".join(numbers[one] for one in self._targets.get(path, ()) if one in numbers)
-            folders = " ".join(places[one] for one in self._folders.get(path, ()))
-            seen = self._files[path]
+            targets = " ".join(numbers[one] for one in self._gathered.targets.get(path, ()) if one in numbers)
+            folders = " ".join(places[one] for one in self._gathered.folders.get(path, ()))
+            seen = self._gathered.files[path]
             yield "\t".join((path, seen.stamp, seen.digest, state, rules, targets, folders, findings))
         for folder in places:
-            yield "\t".join(("", folder, self._marks[folder], UNIT.join(sorted(self._names[folder]))))
+            yield "\t".join(("", folder, self._gathered.marks[folder], UNIT.join(sorted(self._gathered.names[folder]))))
 
 
 def _flags(outcome: Outcome) -> str:
