@@ -201,6 +201,8 @@ class Examiner:
             for project in self._projects.values():
                 project.close()
             self._projects.clear()
+            if self._footprint is not None:
+                self._footprint.forget()
             self._examined = size
             static.forget()
             gc.collect()

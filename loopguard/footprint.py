@@ -85,6 +85,12 @@ class Footprint:
             self._trace.files.append(seen)
         return data
 
+    def forget(self) -> None:
+        """Let go of what can be found out again."""
+        self._known.clear()
+        self._sources.clear()
+        self._places.clear()
+
     def news(self) -> Trace | None:
         """What was found out since the last time."""
         news, self._trace = self._trace, Trace([], [], [], {})
