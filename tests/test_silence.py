@@ -134,6 +134,20 @@ SILENT = {
     "        torch.autograd.backward(output, g)\n    return torch.cat(outputs)\n",
     "a step of something that is told of steps": "for i in range(n):\n    for x in loader:\n        optimizer.zero_grad()\n"
     "        model(x).sum().backward()\n        optimizer.step()\n    policy[1].step(optim_steps_per_collect)\n",
+    "a step that sets the learning rate as well": "def train(net, optimizer, batches):\n    for x in batches:\n"
+    "        optimizer.zero_grad()\n        net(x).sum().backward()\n        optimizer.step_and_update_lr()\n",
+    "a helper that clips and steps": "from helpers import clip_and_step\nfor x in loader:\n"
+    "    optimizer.zero_grad()\n    model(x).sum().backward()\n    clip_and_step(optimizer)\n",
+    "a learned optimizer, whose parameters another one has": "import learn2learn\n"
+    "learned = learn2learn.optim.LearnableOptimizer(model=model, transform=Transform)\n"
+    "adam = torch.optim.Adam(learned.parameters())\nfor x in loader:\n    learned.zero_grad()\n    adam.zero_grad()\n"
+    "    model(x).sum().backward()\n    adam.step()\n    learned.step()\n",
+    "a pass that is captured, and called under the name of the result": "from graphs import captured\n"
+    "def update(x):\n    model(x).sum().backward()\nupdate = captured(update)\nfor x in loader:\n"
+    "    optimizer.zero_grad()\n    update(x)\n    optimizer.step()\n",
+    "a pass of a base class that cannot be read": "from engine import Trainer\nclass T(Trainer):\n"
+    "    def fit(self):\n        for x in loader:\n            self.optimizers.zero_grad()\n"
+    "            self.forward_backward_step(x)\n            self.optimizers.step()\n",
     "another library": "import mxnet\ntrainer = mxnet.gluon.Trainer(params)\nfor x in loader:\n    loss.backward()\n"
     "    trainer.step(32)\n",
 }

@@ -217,14 +217,22 @@ SCHEDULER_NAME = Wording(r"sched|lr_|_lr\b|warm_?up|anneal|swa|plateau|decay", r
 SCALER_NAME = Wording(r"scaler", re.IGNORECASE)
 DATA_NAME = Wording(r"loader|batches|iterator|_dl\b|^dl$|data_iter|_iter\b", re.IGNORECASE)
 
-HARMLESS_CALL = Wording(
+_HARMLESS = Wording(
     r"^assert|(?:^|_)(?:print|log|logger|info|debug|warn|warning|save|checkpoint|state_dict|get|len|isinstance|hasattr|getattr|id|str|"
     r"repr|type|format|append|extend|add_scalar|watch|lr|sched|scheduler|schedule|warmup|decay|learning|rate|clip|clipping|clamp|normalize|"
     r"norm|count|eval|evaluate|evaluation|validate|validation|valid|val|test|predict|sample|generate|ema|average|plot|"
     r"visualize|display|summary|accuracy|metric|metrics|score|load|resume|restore|summarize|draw|show|profile)(?:_|$|s_|s$)",
     re.IGNORECASE,
 )
-"""Names of functions that may get an optimizer or a module and leave its gradients alone."""
+
+
+def is_harmless(name: str) -> bool:
+    """Whether functions of this name may get an optimizer or a module and leave its gradients alone.
+
+    All that it says they do has to: `step_and_update_lr` does more than to set a learning rate.
+    """
+    return all(map(_HARMLESS.search, name.split("_and_")))
+
 
 HARMFUL_CALL = Wording(
     r"zero|grad|clear|reset|step|(?<!pre)train|optim|backward|update|fit|learn|epoch|run_|closure",

@@ -59,8 +59,8 @@ class Thing(Value):
     given to a library that decides when they step; `backs` says that the object has been seen to run backward passes
     itself, as an engine does; `toggled`, that its parameters are frozen and thawed on the way, `frozen`, that all of
     them are; `parameter`, that it is what a function gets under this name; `replicated`, that ranks exchange its
-    gradients; `held`, that an optimizer took its parameters. `call` is the expression that made the object, where it
-    is worth a look.
+    gradients; `held`, that an optimizer took its parameters; `runs`, that it may run events when it is called. `call`
+    is the expression that made the object, where it is worth a look.
     """
 
     __slots__ = (
@@ -82,6 +82,7 @@ class Thing(Value):
         "parent",
         "replicated",
         "role",
+        "runs",
         "toggled",
         "wrapped",
     )
@@ -108,6 +109,7 @@ class Thing(Value):
         self.known = known
         self.cls = cls
         self.attrs: dict[str, Value] = {}
+        self.runs = False
         self.toggled = False
         self.frozen = False
         self.held = False

@@ -14,7 +14,6 @@ from loopguard.events import Kind
 from loopguard.static.library import (
     COMPUTES,
     HARMFUL_CALL,
-    HARMLESS_CALL,
     HARMLESS_RECEIVER,
     HOOK_CALL,
     MODULE_NAME,
@@ -23,6 +22,7 @@ from loopguard.static.library import (
     OPTIMIZER_NAME,
     PASS_THROUGH,
     SAME_METHODS,
+    is_harmless,
 )
 from loopguard.static.lowering import constructors, known, modes, recognise, replacement
 from loopguard.static.lowering.arguments import Arguments
@@ -144,10 +144,14 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
     if isinstance(callee, Method):
         return call_method(ctx, node, callee.of, callee.name, arguments)
     if isinstance(callee, Inert):
-        if not callee.certain:
+        if callee.certain:
+            _escape_callbacks(ctx, node, arguments)  # it has no events of its own, and may run those that it is given
+        else:
             _escape_arguments(ctx, node, callee.name, arguments)
-        return constructors.built(ctx, node, callee.name, arguments)
+        return _built(ctx, node, callee.name, arguments)
     if isinstance(callee, Thing):
+        if callee.runs:
+            ctx.emit(Kind.UNKNOWN, node, None)
         name = callee.label.rsplit(".", 1)[-1]
         owner = callee.parent
         if owner is not None and owner.attrs.get(name) is callee and _is_kept_method(callee, owner, name):
@@ -282,7 +286,7 @@ def _super_call(ctx: Context, node: cst.Call, name: str) -> Value:
                 found = find_method(base, name)
                 if found is not None:
                     return call_function(ctx, Bound(found[0], receiver), arguments, node)
-        if name != "__init__" and has_unread_base(owner) and not HARMLESS_CALL.search(name):
+        if name != "__init__" and has_unread_base(owner) and not is_harmless(name):
             _escape(ctx, node, [receiver])
         event = recognise.method_event(ctx, node, receiver, name, arguments)
         if event is not None:
@@ -297,30 +301,31 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
     if isinstance(owner, Thing):
         if name in modes.CALLS:
             modes.called(ctx, node, owner)
-        elif not HARMLESS_CALL.search(name):
+        elif not is_harmless(name):
             replacement.handed_over([owner])
         if owner.role is Role.OPTIMIZER or (owner.role is Role.OPAQUE and OPTIMIZER_NAME.search(owner.label)):
             if name.startswith("register_step") and arguments.values:
                 owner.clears_itself = True  # a hook may
-            elif name not in OPTIMIZER_HARMLESS and not HARMLESS_CALL.search(name):
+            elif name not in OPTIMIZER_HARMLESS and not is_harmless(name):
                 ctx.emit(Kind.UNKNOWN, node, owner)
             return Thing("", captured=(owner,))
         if owner.role is Role.INSTANCE and owner.cls is not None:
-            if has_unread_base(owner.cls) and not HARMLESS_CALL.search(name) and not COMPUTES.search(name):
+            computes = COMPUTES.search(name) is not None and not recognise.may_train(name)
+            if has_unread_base(owner.cls) and not is_harmless(name) and not computes:
                 ctx.emit(Kind.UNKNOWN, node, owner)
             return computed(ctx, arguments.values, known=False)
         if HOOK_CALL.search(name):
             ctx.emit(Kind.UNKNOWN, node, None)
         elif owner.role is Role.OPAQUE and name not in OPTIMIZER_HARMLESS and recognise.is_engine_like(ctx, owner):
             ctx.emit(Kind.UNKNOWN, node, owner)
-        elif not HARMLESS_CALL.search(name) and owner.role is not Role.MODULE:
+        elif not is_harmless(name) and owner.role is not Role.MODULE:
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:
                 _escape(ctx, node, list(reached))
             elif owner.role is Role.OPAQUE and not HARMLESS_RECEIVER.search(owner.label):
                 if recognise.may_train(name) or recognise.must_train(ctx, name):
                     ctx.emit(Kind.UNKNOWN, node, None)
-        elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not HARMLESS_CALL.search(name):
+        elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not is_harmless(name):
             ctx.emit(Kind.UNKNOWN, node, owner)
         if not HARMLESS_RECEIVER.search(owner.label):
             _escape_arguments(ctx, node, name, arguments)
@@ -344,10 +349,18 @@ def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, 
         ctx.emit(Kind.UNKNOWN, node, None)
     if hasattr(builtins, name) or name.startswith("torch."):
         _escape_callbacks(ctx, node, arguments)
-        return constructors.built(ctx, node, name, arguments, callee)
+        return _built(ctx, node, name, arguments, callee)
     if HOOK_CALL.search(last) or (not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)):
         ctx.emit(Kind.UNKNOWN, node, None)
-    return constructors.built(ctx, node, name, arguments, callee)
+    return _built(ctx, node, name, arguments, callee)
+
+
+def _built(ctx: Context, node: cst.Call, name: str, arguments: Arguments, callee: Thing | None = None) -> Value:
+    """What such a call returns. A thing that is made of functions which may hold events may run them when called."""
+    made = constructors.built(ctx, node, name, arguments, callee)
+    if isinstance(made, Thing) and any(map(_is_relevant_callback, arguments.values)):
+        made.runs = True
+    return made
 
 
 def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments) -> bool:
@@ -355,7 +368,7 @@ def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arg
     replacement.handed_over(arguments.values)
     if _escape_callbacks(ctx, node, arguments):
         return True
-    if HARMLESS_CALL.search(name) or recognise.is_construction(name):
+    if is_harmless(name) or recognise.is_construction(name):
         return False
     reached: list[Thing] = []
     for value in arguments.values:

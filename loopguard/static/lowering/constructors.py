@@ -272,7 +272,8 @@ def holdings(values: Sequence[Value | None]) -> tuple[Thing, ...] | None:
     for value in values:
         if isinstance(value, Params):
             found += value.of
-            if not value.complete:
+            # An optimizer that has parameters itself is learned: what flows through it is its own affair.
+            if not value.complete or any(thing.role is Role.OPTIMIZER for thing in value.of):
                 return None
         elif isinstance(value, Group | Table):
             items = value.items if isinstance(value, Group) else list(value.items.values())

@@ -48,7 +48,7 @@ from loopguard.static.values import (
 from loopguard.static.wording import Wording
 
 _TRAINS = Wording(
-    r"backward|back_prop|backprop|(?:^|_)(?:train|fit|learn|optimize|closure)(?:_|$)|train_(?:step|batch|one)|update_(?:param|weight|model|net)|"
+    r"backward|back_prop|backprop|(?:^|_)(?:bwd|train|fit|learn|optimize|closure)(?:_|$)|train_(?:step|batch|one)|update_(?:param|weight|model|net)|"
     r"^(?:run_)?step$|forward_backward|optimize_|"
     r"^replay$",  # a CUDA graph replays what it has captured, an agent its memory
     re.IGNORECASE,
