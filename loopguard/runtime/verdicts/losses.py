@@ -95,6 +95,8 @@ def number_of(error: BaseException, sites: Sites) -> Case | None:
 def retained(at: Entry) -> Case | None:
     """The case of a statement in the loop of a backward pass that keeps its loss."""
     site = at.site
+    if _is_seeded(site):
+        return None  # what it starts from need not be a loss
     name, _ = loss_of(site)
     for program, row in site.ways:
         loops = program.loops(row)
@@ -104,6 +106,21 @@ def retained(at: Entry) -> Case | None:
             if into is not None and isinstance(node, ast.stmt):
                 return _retained(at, name, program, node, into, site.loops[-1] if site.loops else None)
     return None
+
+
+def _is_seeded(site: Site) -> bool:
+    """Whether a backward pass is given a gradient, as its text says; what an engine is given may be taken for one."""
+    try:
+        call = ast.parse(site.text, mode="eval").body
+    except SyntaxError:
+        return False
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "backward":
+        return False
+    if any(keyword.arg in ("gradient", "grad_tensors") for keyword in call.keywords):
+        return True
+    if ast.unparse(call.func.value) in ("torch.autograd", "autograd"):
+        return len(call.args) > 1
+    return isinstance(call.func.value, ast.Name) and bool(call.args) and not isinstance(call.args[0], ast.Constant)
 
 
 def _retained(at: Entry, name: str, program: Program, node: ast.stmt, into: str, loop: Loop | None) -> Case:

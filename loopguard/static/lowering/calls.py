@@ -16,7 +16,6 @@ from loopguard.static.library import (
     HARMFUL_CALL,
     HARMLESS_RECEIVER,
     HOOK_CALL,
-    MODULE_NAME,
     NUMBERS,
     OPTIMIZER_HARMLESS,
     OPTIMIZER_NAME,
@@ -28,6 +27,7 @@ from loopguard.static.lowering import constructors, known, modes, recognise, rep
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.containers import container_method
 from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
+from loopguard.static.lowering.escapes import escape, escape_arguments, escape_callbacks, is_relevant_callback
 from loopguard.static.lowering.objects import (
     attribute_of,
     bases_of,
@@ -145,9 +145,9 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
         return call_method(ctx, node, callee.of, callee.name, arguments)
     if isinstance(callee, Inert):
         if callee.certain:
-            _escape_callbacks(ctx, node, arguments)  # it has no events of its own, and may run those that it is given
+            escape_callbacks(ctx, node, arguments)  # it has no events of its own, and may run those that it is given
         else:
-            _escape_arguments(ctx, node, callee.name, arguments)
+            escape_arguments(ctx, node, callee.name, arguments)
         return _built(ctx, node, callee.name, arguments)
     if isinstance(callee, Thing):
         if callee.runs:
@@ -192,7 +192,7 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     relevant = (
         is_relevant(function.file, definition)
         or _name_of(definition) == "__init__"
-        or any(_is_relevant_callback(value) for value in arguments.values)
+        or any(is_relevant_callback(value) for value in arguments.values)
     )
     ctx.lowered_calls += 1
     if (
@@ -287,7 +287,7 @@ def _super_call(ctx: Context, node: cst.Call, name: str) -> Value:
                 if found is not None:
                     return call_function(ctx, Bound(found[0], receiver), arguments, node)
         if name != "__init__" and has_unread_base(owner) and not is_harmless(name):
-            _escape(ctx, node, [receiver])
+            escape(ctx, node, [receiver])
         event = recognise.method_event(ctx, node, receiver, name, arguments)
         if event is not None:
             return event
@@ -321,14 +321,14 @@ def _foreign_method(ctx: Context, node: cst.Call, owner: Value, name: str, argum
         elif not is_harmless(name) and owner.role is not Role.MODULE:
             reached = [thing for thing in owner.captured if thing.role in (Role.OPTIMIZER, Role.INSTANCE)]
             if reached:
-                _escape(ctx, node, list(reached))
+                escape(ctx, node, list(reached))
             elif owner.role is Role.OPAQUE and not HARMLESS_RECEIVER.search(owner.label):
                 if recognise.may_train(name) or recognise.must_train(ctx, name):
                     ctx.emit(Kind.UNKNOWN, node, None)
         elif owner.role is Role.MODULE and HARMFUL_CALL.search(name) and not is_harmless(name):
             ctx.emit(Kind.UNKNOWN, node, owner)
         if not HARMLESS_RECEIVER.search(owner.label):
-            _escape_arguments(ctx, node, name, arguments)
+            escape_arguments(ctx, node, name, arguments)
         if owner.role in (Role.MODULE, Role.CRITERION, Role.ENGINE):
             return computed(ctx, arguments.values, through=owner)
         if owner.role is Role.DATA:
@@ -348,9 +348,9 @@ def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, 
     if name in ("exec", "eval", "globals", "locals"):
         ctx.emit(Kind.UNKNOWN, node, None)
     if hasattr(builtins, name) or name.startswith("torch."):
-        _escape_callbacks(ctx, node, arguments)
+        escape_callbacks(ctx, node, arguments)
         return _built(ctx, node, name, arguments, callee)
-    if HOOK_CALL.search(last) or (not _escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)):
+    if HOOK_CALL.search(last) or (not escape_arguments(ctx, node, last, arguments) and recognise.may_train(last)):
         ctx.emit(Kind.UNKNOWN, node, None)
     return _built(ctx, node, name, arguments, callee)
 
@@ -358,50 +358,9 @@ def unknown_call(ctx: Context, node: cst.Call, name: str, arguments: Arguments, 
 def _built(ctx: Context, node: cst.Call, name: str, arguments: Arguments, callee: Thing | None = None) -> Value:
     """What such a call returns. A thing that is made of functions which may hold events may run them when called."""
     made = constructors.built(ctx, node, name, arguments, callee)
-    if isinstance(made, Thing) and any(map(_is_relevant_callback, arguments.values)):
+    if isinstance(made, Thing) and any(map(is_relevant_callback, arguments.values)):
         made.runs = True
     return made
-
-
-def _escape_arguments(ctx: Context, node: cst.CSTNode, name: str, arguments: Arguments) -> bool:
-    """Let what was handed to unknown code be unknown from here. Returns whether anything was."""
-    replacement.handed_over(arguments.values)
-    if _escape_callbacks(ctx, node, arguments):
-        return True
-    if is_harmless(name) or recognise.is_construction(name):
-        return False
-    reached: list[Thing] = []
-    for value in arguments.values:
-        for thing in things_in(value):
-            optimizer = thing.role is Role.OPTIMIZER or bool(OPTIMIZER_NAME.search(thing.label))
-            module = thing.role is Role.MODULE or (
-                thing.role is Role.OPAQUE and MODULE_NAME.search(thing.label) is not None
-            )
-            if optimizer or thing.role is Role.INSTANCE or (module and HARMFUL_CALL.search(name)):
-                reached.append(thing)
-    return _escape(ctx, node, list(reached))
-
-
-def _escape_callbacks(ctx: Context, node: cst.CSTNode, arguments: Arguments) -> bool:
-    """Let everything be unknown where unknown code gets a function that may hold events."""
-    if any(_is_relevant_callback(value) for value in arguments.values):
-        ctx.emit(Kind.UNKNOWN, node, None)
-        return True
-    return False
-
-
-def _is_relevant_callback(value: Value) -> bool:
-    """Whether a value is a function of the project that may hold events."""
-    inner = value.function if isinstance(value, Partial) else value
-    function = inner.function if isinstance(inner, Bound) else inner
-    return isinstance(function, Function) and is_relevant(function.file, function.node)
-
-
-def _escape(ctx: Context, node: cst.CSTNode, values: list[Value | None]) -> bool:
-    reached = [thing for value in values for thing in things_in(value) if thing.role not in (Role.DATA, Role.CRITERION)]
-    if reached:
-        ctx.emit(Kind.UNKNOWN, node, Group(list(reached)))
-    return bool(reached)
 
 
 def _name_of(definition: cst.FunctionDef | cst.Lambda) -> str:
