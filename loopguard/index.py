@@ -68,8 +68,10 @@ class Index:
 
 
 class Gathered:
-    """What a run has found out: of files, what they held, which ones they lead to, and where some were missing; of
-    directories, their stamps and the missing names. A file is `torn` that has changed meanwhile.
+    """What a run has found out about files and directories.
+
+    Of `files`, what they held, which `targets` they lead to, and in which `folders` they missed some; of directories,
+    their stamps (`marks`) and the `names` that were missing. A file is `torn` that has changed meanwhile.
     """
 
     def __init__(self) -> None:

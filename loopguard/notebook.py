@@ -23,7 +23,7 @@ _ASSIGNED_MAGIC = re.compile(r"([^=#'\"]+=\s*)[%!](?!=)")
 # What IPython takes for a magic without a percent sign, where it is all that is in a cell ("automagic").
 _AUTOMAGIC = re.compile(
     r"\s*(?:alias|alias_magic|autoawait|autocall|automagic|bookmark|cat|cd|clear|code_wrap|colors|conda|config|cp|debug|dhist"
-    r"|dirs|doctest_mode|edit?|env|gui|hist|history|ldir|less|l[flksx]|ll|load|load_ext|loadpy|logstart|macro|magic|mamba|man"
+    r"|dirs|doctest_mode|ed(?:it)?|env|gui|hist|history|ldir|less|l[fklsx]|load|load_ext|loadpy|logstart|macro|magic|mamba|man"
     r"|matplotlib|micromamba|mkdir|more|mv|notebook|page|pastebin|pdb|p(?:def|doc|file|info2?|search|source)|pip|popd|pprint"
     r"|precision|prun|pushd|pwd|pycat|pylab|quickref|recall|reload_ext|rep|rerun|reset|reset_selective|rm|rmdir|run|save|sc"
     r"|set_env|sx|system|tb|time|timeit|unalias|unload_ext|uv|who|who_ls|whos|xdel|xmode)"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import gc
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from textwrap import dedent, indent
+from weakref import ref
 
 import libcst as cst
 import pytest
@@ -274,3 +276,16 @@ def test_newer_syntax_within_a_function_is_code_that_nobody_knows(monkeypatch: p
     assert isinstance(function, cst.FunctionDef)
     calls = [text_of(node) for node in descendants(function.body) if isinstance(node, cst.Call)]
     assert calls == ["exec()"]
+
+
+def test_a_closed_tree_leaves_nothing_to_the_nodes_that_somebody_holds() -> None:
+    """Caches hold nodes: through the body of a function they would keep its text, and Python's tree of it."""
+    short = outline("def f():\n    a\n    b\n    c\n", keep=True)
+    assert short is not None
+    tree, kept = quick_tree("", short), ref(short)
+    function = tree.module.body[0]
+    tree.close()
+    del tree, short
+    gc.collect()
+    assert isinstance(function, cst.FunctionDef)
+    assert kept() is None

@@ -315,6 +315,8 @@ def test_every_way_of_clearing_is_one_clear(clear: str) -> None:
         ("engine.backward(loss)", "loss"),
         ("loss.backward(torch.ones_like(loss))", ""),
         ("torch.autograd.backward(loss, gradient)", ""),
+        ("torch.autograd.backward(loss, grad_tensors=None)", "loss"),
+        ("loss.backward(None)", "loss"),
     ],
 )
 def test_a_backward_pass_knows_how_its_loss_is_written_unless_it_is_given_a_gradient(call: str, written: str) -> None:

@@ -24,6 +24,7 @@ _ALIVE = 3
 
 
 _LEVELS = 3
+_AUTOGRAD = "torch.autograd", "autograd"
 
 
 class Token:
@@ -110,17 +111,14 @@ def retained(at: Entry) -> Case | None:
 
 def _is_seeded(site: Site) -> bool:
     """Whether a backward pass is given a gradient, as its text says; what an engine is given may be taken for one."""
-    try:
-        call = ast.parse(site.text, mode="eval").body
-    except SyntaxError:
-        return False
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Attribute) or call.func.attr != "backward":
+    call, method = _call_at(site)
+    if call is None or method is None or method.attr != "backward":
         return False
     if any(keyword.arg in ("gradient", "grad_tensors") for keyword in call.keywords):
         return True
-    if ast.unparse(call.func.value) in ("torch.autograd", "autograd"):
+    if ast.unparse(method.value) in _AUTOGRAD:
         return len(call.args) > 1
-    return isinstance(call.func.value, ast.Name) and bool(call.args) and not isinstance(call.args[0], ast.Constant)
+    return isinstance(method.value, ast.Name) and bool(call.args) and not isinstance(call.args[0], ast.Constant)
 
 
 def _retained(at: Entry, name: str, program: Program, node: ast.stmt, into: str, loop: Loop | None) -> Case:
@@ -238,19 +236,24 @@ def _mentions(node: ast.AST, text: str) -> bool:
 
 def loss_of(site: Site) -> tuple[str, ast.expr | None]:
     """What the user calls the loss of a backward pass: `loss` of `scaler.scale(loss).backward()`."""
-    try:
-        expression = ast.parse(site.text, mode="eval").body
-    except SyntaxError:
+    call, method = _call_at(site)
+    if call is None or method is None:
         return "loss", None
-    if isinstance(expression, ast.Call) and isinstance(expression.func, ast.Attribute):
-        owner = expression.func.value
-        if expression.args and expression.func.attr == "backward" and not isinstance(owner, ast.Call):
-            name = ast.unparse(expression.args[0])
-            if ast.unparse(owner) in ("torch.autograd", "autograd") or not isinstance(owner, ast.Name):
-                return name, expression.args[0]
-        while isinstance(owner, ast.Call) and owner.args:
-            owner = owner.args[0]
-        while isinstance(owner, ast.Attribute) and owner.attr == "data":
-            owner = owner.value
-        return ast.unparse(owner), owner
-    return "loss", None
+    owner = method.value
+    if call.args and method.attr == "backward" and not isinstance(owner, ast.Call):
+        if ast.unparse(owner) in _AUTOGRAD or not isinstance(owner, ast.Name):
+            return ast.unparse(call.args[0]), call.args[0]
+    while isinstance(owner, ast.Call) and owner.args:
+        owner = owner.args[0]
+    while isinstance(owner, ast.Attribute) and owner.attr == "data":
+        owner = owner.value
+    return ast.unparse(owner), owner
+
+
+def _call_at(site: Site) -> tuple[ast.Call | None, ast.Attribute | None]:
+    """The call of a method that a backward pass is written as, and the method, if it is one."""
+    try:
+        call = ast.parse(site.text, mode="eval").body
+    except SyntaxError:
+        return None, None
+    return (call, call.func) if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) else (None, None)

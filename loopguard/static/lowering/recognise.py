@@ -266,28 +266,23 @@ def _backward(ctx: Context, node: cst.Call, owner: Value, arguments: Arguments) 
             return Const(None)
     first = arguments.get(0, "loss", "gradient")
     loss, written = provenance(owner), _receiver(node)
-    seeded = first is not None and isinstance(owner, Tensor) and not isinstance(first, Const)
+    seeded = first is not None and not isinstance(first, Const)
     inputs = arguments.keywords.get("inputs")
     if inputs is not None:
         deposit(ctx, node, replace(provenance(inputs), ancestors=loss.ancestors, born=loss.born), written)
         return Const(None)
-    if (
-        isinstance(owner, Thing)
-        and first is not None
-        and not (isinstance(first, Const) or _LOSS_NAME.search(owner.label))
-    ):
+    if isinstance(owner, Thing) and first is not None and seeded and not _LOSS_NAME.search(owner.label):
         named = _LOSS_NAME.search(arguments.written)
         runs = owner.role in (Role.ACCELERATOR, Role.ENGINE, Role.SCALER)
         if runs or (named and (owner.role is not Role.OPAQUE or not owner.captured)):
             loss = provenance(first)
-            written = arguments.written
+            written, seeded = arguments.written, False
             if owner.role in (Role.OPAQUE, Role.MODULE):
                 owner.backs = True  # `engine.backward(loss)`: its step, if it has one, clears by itself
                 loss = replace(loss, divided=True)  # and the engine may average what a window sums
         else:
             # `y.backward(gradient)`: what is known of the gradient says nothing of `y`.
             loss = replace(loss, graph=Attachment.MAYBE, cut="", complete=False)
-            seeded = True
     elif isinstance(owner, Group):
         loss = provenance(owner)
     deposit(ctx, node, loss, "" if seeded else written)
@@ -359,7 +354,7 @@ def function_event(ctx: Context, node: cst.Call, dotted: str, arguments: Argumen
         ctx.emit(Kind.CLIP, node, first)
         return Const(...)
     if dotted == "torch.autograd.backward":
-        seeded = arguments.get(1, "grad_tensors") is not None
+        seeded = not isinstance(arguments.get(1, "grad_tensors"), Const | None)
         deposit(ctx, node, provenance(first), "" if seeded else arguments.written)
         return Const(None)
     if "distributed.autograd" in dotted or "dist_autograd" in dotted:
