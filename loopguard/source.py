@@ -101,7 +101,7 @@ def decode(data: bytes) -> str:
     """Decode Python source as Python does. Raises `SourceError` where Python would refuse it."""
     body = data[len(_BOM) :] if data.startswith(_BOM) else data
     encoding = _declared_encoding(body)
-    if body is not data and encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+    if body is not data and encoding != "utf-8":
         raise SourceError(f"the file starts with a UTF-8 byte order mark but declares `{encoding}`")
     try:
         text = body.decode(encoding)
@@ -122,10 +122,19 @@ def _declared_encoding(body: bytes) -> str:
     for line in body[:4096].splitlines()[:2]:
         found = _CODING.match(line)
         if found:
-            return found[1].decode("ascii", "replace")
+            return _known_as(found[1].decode("ascii", "replace"))
         if not _BLANK.match(line):
             break
     return "utf-8"
+
+
+def _known_as(name: str) -> str:
+    """The encoding that Python's tokenizer takes a name for: two of them may end as Emacs writes it, in `-unix`, say."""
+    plain = name.lower().replace("_", "-")
+    for encoding, names in (("utf-8", ("utf-8",)), ("iso-8859-1", ("latin-1", "iso-8859-1", "iso-latin-1"))):
+        if plain in names or plain.startswith(tuple(f"{one}-" for one in names)):
+            return encoding
+    return name
 
 
 def _normal(text: str) -> str:

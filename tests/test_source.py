@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -37,11 +38,32 @@ def test_a_place_in_a_plain_file_is_the_range_itself() -> None:
         ("\n# coding: latin-1\né".encode("latin-1"), "é"),
         ("x = 1\n# coding: latin-1\né".encode(), "é"),
         ("# coding: UTF_8\né".encode(), "é"),
-        (b"\xef\xbb\xbf# coding: utf8\n", ""),
+        (b"\xef\xbb\xbf# coding: utf-8-unix\n", ""),
+        ("# -*- coding: iso-8859-1-unix -*-\né".encode("latin-1"), "é"),
     ],
 )
 def test_a_declared_encoding_counts_where_python_lets_it(data: bytes, text: str) -> None:
     assert decode(data).splitlines()[-1].endswith(text)
+
+
+NAMES = ("utf-8", "utf8", "u8", "latin-1", "latin1", "iso-8859-1", "iso-latin-1", "iso-8859-15", "cp1252", "ascii")
+ENDS = ("", "-unix", "-dos", "-", "-sig", "x", "unix")
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "with a byte order mark"])
+@pytest.mark.parametrize("spelt", [str.lower, str.upper, lambda name: name.replace("-", "_")])
+@pytest.mark.parametrize("name", [name + end for name in NAMES for end in ENDS])
+def test_an_encoding_is_known_by_the_names_that_python_knows(
+    name: str, spelt: Callable[[str], str], mark: bytes
+) -> None:
+    data = mark + f"# -*- coding: {spelt(name)} -*-\n".encode()
+    try:
+        compile(data, "x.py", "exec")
+    except SyntaxError:
+        with pytest.raises(SourceError):
+            decode(data)
+    else:
+        assert decode(data).startswith("# -*-")
 
 
 @pytest.mark.parametrize(
