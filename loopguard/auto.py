@@ -13,7 +13,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from loopguard.errors import suggestion
-from loopguard.report.terminal import say
+from loopguard.report.terminal import warn
 from loopguard.runtime.session import Session
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _begin() -> None:
         return  # daemonic processes, such as those of a DataLoader, help and do not train
     if wanted not in _POLICIES:
         near = suggestion(wanted, (*_POLICIES, "off"))
-        say(f"loopguard: warning: nothing is watched: LOOPGUARD is off, warn, raise or debug, not `{wanted}`{near}")
+        warn(f"nothing is watched: LOOPGUARD is off, warn, raise or debug, not `{wanted}`{near}")
         return
     session = Session(_POLICIES[wanted], "auto")
     if session.begin():

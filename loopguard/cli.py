@@ -19,7 +19,9 @@ import click
 
 from loopguard import __version__
 from loopguard.errors import LoopguardError, suggestion
+from loopguard.escape import visible_lines
 from loopguard.examine import PATIENCE
+from loopguard.report.terminal import note
 
 REPORT_IT = "please report this as a bug of loopguard, with the file if you can"
 
@@ -72,7 +74,7 @@ class _Commands(click.Group):
         except Exception as error:
             import traceback
 
-            traceback.print_exception(error)
+            click.echo(visible_lines("".join(traceback.format_exception(error))), err=True, nl=False)
             code = _failed(f"internal error: {type(error).__name__}: {error}; {REPORT_IT}")
         if callable(code):
             return code
@@ -119,5 +121,5 @@ def _one_line(error: click.ClickException) -> str:
 
 
 def _failed(message: str) -> int:
-    click.echo(f"loopguard: error: {message}", err=True)
+    note(f"error: {message}")
     return 2

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from loopguard.escape import visible
+
 if TYPE_CHECKING:
     from loopguard.finding import Finding
 
@@ -48,7 +50,7 @@ class TrainingLoopError(Exception):
     """A mistake that the runtime guard has found. `finding` is the evidence."""
 
     def __init__(self, finding: Finding) -> None:
-        super().__init__(f"{finding.place}: {finding.code} {finding.name}: {finding.message}")
+        super().__init__(visible(f"{finding.place}: {finding.code} {finding.name}: {finding.message}"))
         self.finding = finding
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from loopguard.escape import visible
+
 
 class Kind(Enum):
     """What an event does. The value is how a person would name it."""
@@ -47,8 +49,9 @@ class Place:
     cell: int | None = None
 
     def __str__(self) -> str:
+        """As it is shown to people, whatever the file is called."""
         cell = f"cell {self.cell}:" if self.cell is not None else ""
-        return f"{self.path}:{cell}{self.row}:{self.column}"
+        return f"{visible(self.path)}:{cell}{self.row}:{self.column}"
 
 
 class Relation(Enum):

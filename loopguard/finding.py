@@ -40,4 +40,4 @@ class Finding:
         import hashlib
 
         parts = [self.place.path, self.code, self.message, *(m.event.text for m in self.evidence)]
-        return hashlib.sha256("\x00".join(parts).encode()).hexdigest()[:16]
+        return hashlib.sha256("\x00".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from loopguard.catalogue import Entry
+from loopguard.escape import dumped, visible_lines
 from loopguard.report.style import Style
 
 FORMATS = ("text", "markdown", "json")
@@ -21,8 +21,8 @@ def render(entries: Sequence[Entry], output_format: str, style: Style, single: b
     """The pages of some rules; as JSON one object if `single`, else a list."""
     if output_format == "json":
         objects = [_object(entry) for entry in entries]
-        return json.dumps(objects[0] if single else objects, indent=2)
-    pages = [markdown(entry) for entry in entries]
+        return dumped(objects[0] if single else objects, indent=2)
+    pages = [visible_lines(markdown(entry)) for entry in entries]
     if output_format == "text":
         pages = [_plain(page, style) for page in pages]
     return "\n\n".join(pages)

@@ -99,7 +99,7 @@ def test_json_lines_without_findings_are_nothing(run: Run, write) -> None:
 def test_github_gets_escaped_workflow_commands(place: Path) -> None:
     assert rendered("github", finding(path="a,b:c.py")) == (
         f"::error title=loopguard (LG101),file={place}/a%2Cb%3Ac.py,line=3,col=5,endLine=3,endColumn=9"
-        "::a,b:c.py:3:5: LG101 missing-zero-grad: 100%25, really: yes%0A  help: add it%0Anow"
+        "::a,b:c.py:3:5: LG101 missing-zero-grad: 100%25, really: yes%0A  help: add it\\nnow"
     )
 
 

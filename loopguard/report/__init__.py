@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
+
+from loopguard.escape import visible
 
 if TYPE_CHECKING:
     from loopguard.finding import Finding
     from loopguard.report.style import Style
     from loopguard.source import Source
+
+_ADDRESS = re.compile(r"https?://[!-~]+")
 
 
 class Context(NamedTuple):
@@ -23,7 +29,28 @@ class Context(NamedTuple):
 
 
 def render(name: str, findings: Sequence[Finding], context: Context) -> Iterator[str]:
-    """The output in the format called `name`, line by line."""
+    """The output in the format called `name`, line by line.
+
+    JSON holds everything as it is, in its own way of writing. People get what can be shown of names and texts.
+    """
     module = import_module(f"loopguard.report.{name.replace('-', '_')}")
-    lines: Iterator[str] = module.render(findings, context)
+    given = findings if name.startswith("json") else [_shown(finding) for finding in findings]
+    lines: Iterator[str] = module.render(given, context)
     return lines
+
+
+def _shown(finding: Finding) -> Finding:
+    """A finding with all its texts as they can be shown. Its places stay, as they lead to the source."""
+    return replace(
+        finding,
+        name=visible(finding.name),
+        message=visible(finding.message),
+        advice=visible(finding.advice),
+        evidence=tuple(replace(moment, note=visible(moment.note)) for moment in finding.evidence),
+        parameters=tuple(map(visible, finding.parameters)),
+        url=finding.url if _is_address(finding.url) else None,
+    )
+
+
+def _is_address(url: str | None) -> bool:
+    return url is not None and _ADDRESS.fullmatch(url) is not None and visible(url) == url

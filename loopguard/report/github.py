@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from loopguard.escape import visible
 from loopguard.finding import Finding
 from loopguard.paths import absolute
 from loopguard.report import Context
@@ -21,7 +22,7 @@ def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
         place = finding.place
         properties = {
             "title": f"loopguard ({finding.code})",
-            "file": str(absolute(Path(place.path))),
+            "file": visible(str(absolute(Path(place.path)))),
             "line": str(place.row),
             "col": str(place.column),
             "endLine": str(place.end_row),

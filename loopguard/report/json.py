@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from loopguard.escape import dumped
 from loopguard.events import Moment, Place
 from loopguard.finding import Finding
 from loopguard.paths import absolute
@@ -17,7 +17,7 @@ _SEVERITY = {"advice": "info"}
 
 def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
     """The findings as one list."""
-    yield json.dumps([fields(finding, context) for finding in findings], indent=2)
+    yield dumped([fields(finding, context) for finding in findings], indent=2)
 
 
 def fields(finding: Finding, context: Context) -> Mapping[str, object]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
+from loopguard.escape import dumped
 from loopguard.finding import Finding
 from loopguard.report import Context
 from loopguard.report.json import fields
@@ -13,4 +13,4 @@ from loopguard.report.json import fields
 def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
     """The findings, a JSON object each."""
     for finding in findings:
-        yield json.dumps(fields(finding, context), separators=(",", ":"))
+        yield dumped(fields(finding, context), separators=(",", ":"))

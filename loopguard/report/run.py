@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from loopguard import __version__
 from loopguard.crosscheck import Verdict
+from loopguard.escape import dumped, visible
 from loopguard.finding import Finding
-from loopguard.report import Context
-from loopguard.report.concise import render
+from loopguard.report import Context, render
 from loopguard.report.json import fields
 from loopguard.report.style import Style
 from loopguard.report.summary import counts
@@ -55,7 +54,7 @@ def summary(run: Run, context: Context) -> Iterator[str]:
         if (finding.place, finding.code) not in run.same:
             yield _line(finding, [_SAID[verdict]], context)
     if run.failed is not None:
-        yield f"loopguard: the guard has failed and did not see the end of this run: {run.failed}"
+        yield f"loopguard: the guard has failed and did not see the end of this run: {visible(run.failed)}"
     steps, optimizers = _amount(run.steps, "step"), _amount(run.optimizers, "optimizer")
     yield f"loopguard: {_found(run, context.style)} in {steps} of {optimizers}"
 
@@ -81,7 +80,7 @@ def document(run: Run, context: Context) -> str:
             "warnings": levels["warning"],
         },
     }
-    return json.dumps(whole, indent=2) + "\n"
+    return dumped(whole, indent=2) + "\n"
 
 
 def _found_fields(finding: Finding, count: int, context: Context) -> Mapping[str, object]:
@@ -90,7 +89,7 @@ def _found_fields(finding: Finding, count: int, context: Context) -> Mapping[str
 
 
 def _line(finding: Finding, notes: Sequence[str], context: Context) -> str:
-    (line,) = render([finding], context)
+    (line,) = render("concise", [finding], context)
     return f"{line} ({'; '.join(notes)})" if notes else line
 
 

@@ -6,8 +6,8 @@
  23 |     optimizer.step()
     |     ^^^^^^^^^^^^^^^^ (2) uses them
 
-Columns on the screen are not columns of the text: tabs are expanded, wide characters take two, control
-characters are made visible, and of a very long line only the part around the ranges is shown.
+Columns on the screen are not columns of the text: tabs are expanded, wide characters take two, what would be obeyed
+instead of shown is escaped, and of a very long line only the part around the ranges is shown.
 """
 
 from __future__ import annotations
@@ -15,14 +15,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from loopguard.escape import characters
 from loopguard.report.style import Style
 
 _TAB = 4
 _LONGEST = 180
 _LEAD = 60
 _GAP = 2
-# Characters that would reorder the line on the screen: https://trojansource.codes
-_REORDERING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
 @dataclass(slots=True)
@@ -154,28 +153,22 @@ def _on_screen(line: str, ranges: Sequence[tuple[int, int]]) -> tuple[str, list[
         spans = [(min(start, _LONGEST - 1), max(end, min(start, _LONGEST - 1) + 1)) for start, end in spans]
         line = line[low:high]
     shown, columns = head, [len(head)]
-    for character in line:
-        text, size = _shown(character, columns[-1] - len(head))
+    for character, text in zip(line, characters(line), strict=True):
+        if character == "\t":
+            text = " " * (_TAB - (columns[-1] - len(head)) % _TAB)
         shown += text
-        columns.append(columns[-1] + size)
+        columns.append(columns[-1] + _size(text))
     # A place may lie past the line's end: where something is missing, say.
     columns += range(columns[-1] + 1, columns[-1] + 2 + max((end for _, end in spans), default=0))
     return shown + tail, [(columns[start], max(columns[end], columns[start] + 1)) for start, end in spans]
 
 
-def _shown(character: str, column: int) -> tuple[str, int]:
-    """A character as it is shown, and how many columns it takes."""
-    if character == "\t":
-        size = _TAB - column % _TAB
-        return " " * size, size
-    if " " <= character <= "~":
-        return character, 1
-    if character < " ":
-        return chr(0x2400 + ord(character)), 1
+def _size(text: str) -> int:
+    """How many columns a character takes, as it is shown."""
+    if text.isascii():
+        return len(text)
     from unicodedata import combining, east_asian_width
 
-    if character in _REORDERING or "\x7f" <= character <= "\x9f":
-        return "\ufffd", 1
-    if combining(character):
-        return character, 0
-    return character, 2 if east_asian_width(character) in "WF" else 1
+    if combining(text):
+        return 0
+    return 2 if east_asian_width(text) in "WF" else 1

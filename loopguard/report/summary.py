@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from loopguard.escape import dumped, visible
 from loopguard.report.style import Style
 
 if TYPE_CHECKING:
@@ -35,15 +36,13 @@ def statistics(findings: Sequence[Finding], style: Style) -> Iterator[str]:
     counted = _counted(findings)
     width = max((len(str(count)) for _, count in counted), default=0)
     for (code, name, level), count in counted:
-        yield f"{count:>{width}}\t{style(level, code)}\t{name}"
+        yield f"{count:>{width}}\t{style(level, code)}\t{visible(name)}"
 
 
 def statistics_json(findings: Sequence[Finding]) -> str:
     """The same as ruff's JSON."""
-    import json
-
     rows = [{"code": code, "name": name, "count": count} for (code, name, _), count in _counted(findings)]
-    return json.dumps(rows, indent=2)
+    return dumped(rows, indent=2)
 
 
 def _counted(findings: Sequence[Finding]) -> list[tuple[tuple[str, str, str], int]]:

@@ -1,10 +1,11 @@
-"""What is said on stderr while somebody else's program has the terminal."""
+"""What is said on stderr, be it while somebody else's program has the terminal."""
 
 from __future__ import annotations
 
 import os
 import sys
 
+from loopguard.escape import visible
 from loopguard.report.style import Style, choose
 
 
@@ -26,3 +27,13 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
     except (OSError, ValueError):  # the reader is gone, or the stream is closed
         return
+
+
+def note(message: str) -> None:
+    """Say one line that is loopguard's own, whatever names it speaks of."""
+    say(f"loopguard: {visible(message)}")
+
+
+def warn(message: str) -> None:
+    """Note what does not keep the rest from being done."""
+    note(f"warning: {message}")

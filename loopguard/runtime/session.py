@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from loopguard.errors import LoopguardError
-from loopguard.report.terminal import say
+from loopguard.report.terminal import warn
 from loopguard.runtime.arrival import on_arrival
 
 if TYPE_CHECKING:
@@ -52,6 +52,6 @@ class Session:
             begin(watch)
         except (LoopguardError, ImportError, AttributeError) as error:
             # A configuration that makes no sense, or a torch that is not as it was: the program is none the worse.
-            say(f"loopguard: warning: this run is not watched: {error}")
+            warn(f"this run is not watched: {error}")
         else:
             self.watch = watch

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from loopguard.escape import visible
 from loopguard.runtime.gradients import parameters_of
 from loopguard.runtime.ledger import Account, Entry
 from loopguard.runtime.names import parameter_names
@@ -16,7 +17,7 @@ def statement(history: History, full: bool) -> str:
     lines: list[str] = []
     for account in history.accounts.values():
         lines += _paragraph(history, account, full)
-    return "\n".join(lines) if lines else "no optimizer has been seen yet"
+    return "\n".join(map(visible, lines)) if lines else "no optimizer has been seen yet"
 
 
 def _paragraph(history: History, account: Account, full: bool) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch.optim.optimizer import Optimizer
 
+from loopguard.escape import visible
 from loopguard.events import Kind, Place
 from loopguard.finding import Finding
 from loopguard.runtime import hooks
@@ -109,7 +110,7 @@ class Watch:
     def _fail(self, error: BaseException) -> None:
         self.failed = error
         hooks.forget(self.listener)
-        text = f"loopguard has failed and watches no longer; your training is not affected ({error!r})"
+        text = f"loopguard has failed and watches no longer; your training is not affected ({visible(repr(error))})"
         try:
             warnings.warn(text, RuntimeWarning, stacklevel=2)
         except RuntimeWarning:  # the user has turned warnings into errors
