@@ -4,10 +4,8 @@
 They need torch, which is imported when one of them is first asked for.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
+# Nothing is imported here: with `python -m loopguard`, the current directory is still the first to be asked.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from loopguard.errors import TrainingLoopError
     from loopguard.runtime.guard import guard, ledger, wrap

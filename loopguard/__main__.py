@@ -1,9 +1,17 @@
-"""The process: `python -m loopguard`, and what the console script `loopguard` starts."""
+"""The process: `python -m loopguard`, and what the console script `loopguard` starts.
 
-from __future__ import annotations
+`python -m` looks into the current directory first, whatever it imports, and that may be a tree which is only to be
+read. So its place is taken by that of Python's own modules, unless it is the current directory that loopguard is in.
+Where a program is run, its own directory gets that place, as ever.
+"""
 
 import os
 import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # Without pathlib, which is not there yet, and must not come from the current directory.
+    if sys.path[0] != os.path.dirname(os.path.dirname(__file__)):  # noqa: PTH120
+        sys.path[0] = os.path.dirname(os.__file__)  # noqa: PTH120
 
 from loopguard import cli
 

@@ -82,7 +82,7 @@ class _Pool:
         copied = [ours, *self._workers] if self._copies else None
         arguments = (theirs, self._roots, self._traced, copied)
         worker = self._context.Process(target=_work, args=arguments, daemon=True)
-        with _undisturbed():
+        with _undisturbed(), _without_current_directory():
             worker.start()
             self._workers[ours] = worker
         theirs.close()
@@ -160,6 +160,21 @@ def _undisturbed() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
+
+
+@contextmanager
+def _without_current_directory() -> Iterator[None]:
+    """Have a fresh process import nothing from the current directory, where it looks until it is told where to look."""
+    name = "PYTHONSAFEPATH"
+    old = os.environ.get(name)
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        if old is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = old
 
 
 def _work(

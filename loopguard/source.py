@@ -129,7 +129,7 @@ def _declared_encoding(body: bytes) -> str:
 
 
 def _known_as(name: str) -> str:
-    """The encoding that Python's tokenizer takes a name for: two of them may end as Emacs writes it, in `-unix`, say."""
+    """The encoding that Python's tokenizer takes a name for: two of them may end as Emacs writes them, in `-unix`."""
     plain = name.lower().replace("_", "-")
     for encoding, names in (("utf-8", ("utf-8",)), ("iso-8859-1", ("latin-1", "iso-8859-1", "iso-latin-1"))):
         if plain in names or plain.startswith(tuple(f"{one}-" for one in names)):
