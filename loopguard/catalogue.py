@@ -167,13 +167,13 @@ def _load_module(file: Path, name: str, loader: type[SourceFileLoader]) -> Modul
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise RuleError(f"{shown(file)}:{error.lineno or 1}: {error.msg}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         row = _row_in(file, error)
         raise RuleError(f"{shown(file)}:{row}: {type(error).__name__}: {error}") from error
     return module
 
 
-def _row_in(file: Path, error: Exception) -> int:
+def _row_in(file: Path, error: BaseException) -> int:
     """The last row of `file` on the way to the error."""
     row, trace = 1, error.__traceback__
     while trace is not None:

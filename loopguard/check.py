@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from loopguard.errors import SourceError
+from loopguard.errors import LoopguardError, SourceError
 from loopguard.examine import EVENT, MENTION, NOTHING, Crash, Examiner, Outcome, Terms, terms_of
 from loopguard.paths import absolute, shown
 from loopguard.settings import Resolver, Settings
@@ -19,18 +19,31 @@ if TYPE_CHECKING:
     from loopguard.case import Case
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
+    from loopguard.globs import Globs
     from loopguard.source import Source
     from loopguard.suppress import Suppressions
 
 __all__ = ["EVENT", "Checker", "Crash", "Report"]
 
 
+class _Rules(NamedTuple):
+    """The rules of some settings: all of them, those that are on, and those that are off for some files again."""
+
+    catalogue: Catalogue
+    codes: frozenset[str]
+    ignores: Sequence[tuple[Globs, bool, set[str]]]
+
+
 class Report:
-    """What a run has found: ordered findings, crashes, and the sources that renderers quote from."""
+    """What a run has found: ordered findings, crashes, and the sources that renderers quote from.
+
+    `errors` are those of configurations that hold for a part of the tree only, of which no file was checked.
+    """
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
         self.crashes: list[Crash] = []
+        self.errors: list[LoopguardError] = []
         self.sources: dict[str, Source] = {}
         self.files = 0
         self.analysed = 0
@@ -61,16 +74,17 @@ class Checker:
         self._found: list[Finding] = []
         self._suppressions: dict[str, Suppressions | None] = {}
         self._checked: dict[str, Settings] = {}
-        self._rules: dict[Settings, tuple[frozenset[str], Catalogue]] = {}
+        self._rules: dict[Settings, _Rules] = {}
         self._report = Report()
 
     def validate(self) -> None:
-        """Raise `ConfigError`, `UsageError` or `RuleError` if a setting names a rule that is not there."""
-        for settings in self._resolver.all():
+        """Raise `ConfigError`, `UsageError` or `RuleError` if a setting names a rule that is not there.
+
+        Where that does not hold for the whole run, it becomes the error of the settings instead.
+        """
+        for settings in list(self._resolver.all()):
             if settings.selects or settings.rule_folders:
-                self._enabled(settings)
-                for _, _, layer, rules in settings.ignores:
-                    self._selected(settings, layer.error, rules)
+                self._rules_of(settings)
 
     def check(self, file: Path) -> None:
         """Check a file (absolute)."""
@@ -121,14 +135,14 @@ class Checker:
     def name(self, case: Case) -> Finding | None:
         """The finding of a case that was not made by a check; None if its rule is off, or a comment hides it."""
         path = case.at.place.path
-        finding = self._enabled(self._settings_of(path, None))[1].judge(case)
+        finding = self._rules_of(self._settings_of(path, None)).catalogue.judge(case)
         if finding is None or not self._is_on(finding) or self._hidden(finding):
             return None
         return finding
 
     def judges(self, mistake: Enum, path: str) -> bool:
         """Whether a rule that is on for a file is about a mistake."""
-        rules = self._enabled(self._settings_of(path, None))[1]
+        rules = self._rules_of(self._settings_of(path, None)).catalogue
         codes = self._codes(path)
         return any(entry.code in codes and mistake in entry.rule.mistakes for entry in rules)
 
@@ -145,6 +159,7 @@ class Checker:
         for finding in self._unused() if self._checked else ():
             kept.setdefault((finding.place, finding.code), finding)
         self._report.findings = sorted(kept.values(), key=_order)
+        self._report.errors = self._resolver.errors
         return self._report
 
     def _hidden(self, finding: Finding) -> bool:
@@ -155,7 +170,7 @@ class Checker:
         if suppressions is None:
             return False
         # That a file cannot be parsed at all is no matter of one line.
-        entry = self._enabled(self._settings_of(path, None))[1].find(finding.code)
+        entry = self._rules_of(self._settings_of(path, None)).catalogue.find(finding.code)
         return suppressions.hides(finding, outright=Mistake.INVALID_SYNTAX in entry.rule.mistakes)
 
     def _suppressions_of(self, path: str) -> Suppressions | None:
@@ -183,9 +198,11 @@ class Checker:
             suppressions = self._suppressions_of(path)
             if suppressions is None:
                 continue
-            _, catalogue = self._enabled(settings)
+            catalogue = self._rules_of(settings).catalogue
             codes = self._codes(path)
             for case in suppressions.unused(codes, frozenset(default(catalogue)), catalogue):
+                if settings.withheld is not None and case.facts["why"] == "unknown code":
+                    continue  # it may be one of the rules that are not run
                 finding = catalogue.judge(case)
                 if finding and self._is_on(finding) and not suppressions.names(finding):
                     yield finding
@@ -203,25 +220,31 @@ class Checker:
     def _codes(self, path: str) -> frozenset[str]:
         """The codes that are on for a file."""
         file = absolute(Path(path))
-        settings = self._settings_of(path, file)
-        codes, _ = self._enabled(settings)
-        for globs, negated, layer, rules in settings.ignores:
+        rules = self._rules_of(self._settings_of(path, file))
+        codes = rules.codes
+        for globs, negated, ignored in rules.ignores:
             if bool(globs.verdict(str(file))) is not negated:
-                codes -= self._selected(settings, layer.error, rules)
+                codes -= ignored
         return codes
 
-    def _enabled(self, settings: Settings) -> tuple[frozenset[str], Catalogue]:
+    def _rules_of(self, settings: Settings) -> _Rules:
         if settings not in self._rules:
-            from loopguard import catalogue, select
-
-            rules = catalogue.load(settings.rule_folders)
-            self._rules[settings] = (select.enabled(settings.layers, rules), rules)
+            try:
+                self._rules[settings] = _rules(settings)
+            except LoopguardError as error:
+                self._rules[settings] = _rules(self._resolver.refuse(settings, error))
         return self._rules[settings]
 
-    def _selected(self, settings: Settings, error: Callable[[str], Exception], selectors: Sequence[str]) -> set[str]:
-        from loopguard.select import resolve
 
-        return resolve(selectors, self._enabled(settings)[1], "per-file-ignores", error)
+def _rules(settings: Settings) -> _Rules:
+    from loopguard import catalogue, select
+
+    rules = catalogue.load(settings.rule_folders)
+    ignores = [
+        (globs, negated, select.resolve(named, rules, "per-file-ignores", layer, settings.must_know))
+        for globs, negated, layer, named in settings.ignores
+    ]
+    return _Rules(rules, select.enabled(settings.layers, rules, settings.must_know), ignores)
 
 
 def _order(finding: Finding) -> tuple[str, int, int, int, str]:

@@ -7,15 +7,17 @@ others replace what they extend. Patterns are relative to the directory of the f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from loopguard.config_events import known_calls
 from loopguard.errors import ConfigError, LoopguardError, UsageError, suggestion
+from loopguard.globs import senseless
 from loopguard.knowledge import KnownCall
 from loopguard.paths import absolute, shown
+from loopguard.reading import read_regular
 
 FORMATS = ("full", "concise", "json", "json-lines", "github")
 FILES = (".loopguard.toml", "loopguard.toml", "pyproject.toml")
@@ -70,18 +72,33 @@ class Options(NamedTuple):
 def load(file: Path, base: Path | None = None) -> list[Options] | None:
     """The layers of a configuration file, the ones that it extends first.
 
-    None if the file is a `pyproject.toml` without the table. Raises `ConfigError`.
+    None if the file is a `pyproject.toml` without the table. Raises `OSError` if the file itself cannot be read, and
+    `ConfigError` for whatever else is wrong with it or with one that it extends.
     """
-    return _load(file, base, ())
+    table = _table(file)
+    if table is None:
+        return None
+    layers = [_options(file, base or file.parent, table)]
+    seen = {os.path.realpath(file)}
+    while "extend" in table:
+        target = _path(file, "extend", os.path.expandvars(table["extend"]))
+        if os.path.realpath(target) in seen:
+            raise ConfigError(f"{shown(target)}: `extend` leads back to this file")
+        seen.add(os.path.realpath(target))
+        try:
+            extended = _table(target) or {}
+        except OSError as error:
+            # By its name as it is written: the environment that is in it is nobody else's business.
+            what = f"{table['extend']}: cannot be read: {error.strerror}"
+            raise ConfigError(f"{shown(file)}: `extend`: {what}") from None
+        file, table = target, extended
+        layers.append(_options(file, file.parent, table))
+    return layers[::-1]
 
 
-def _load(file: Path, base: Path | None, seen: tuple[Path, ...]) -> list[Options] | None:
-    if file in seen:
-        raise ConfigError(f"{shown(file)}: `extend` leads back to this file")
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{shown(file)}: cannot be read: {error.strerror}") from None
+def _table(file: Path) -> dict[str, Any] | None:
+    """What a file says, None if it is a `pyproject.toml` that says nothing. Raises `OSError` and `ConfigError`."""
+    data = read_regular(file)
     # The TOML parser is not even imported for somebody else's pyproject.toml.
     if file.name == "pyproject.toml" and b"loopguard" not in data:
         return None
@@ -94,11 +111,7 @@ def _load(file: Path, base: Path | None, seen: tuple[Path, ...]) -> list[Options
         if not isinstance(table, dict):
             raise ConfigError(f"{shown(file)}: `tool.loopguard` must be a table")
     _check(file, table)
-    layers: list[Options] = []
-    if "extend" in table:
-        target = absolute(file.parent / Path(os.path.expandvars(table["extend"])).expanduser())
-        layers = _load(target, None, (*seen, file)) or []
-    return [*layers, _options(file, base or file.parent, table)]
+    return table
 
 
 def _parse(file: Path, data: bytes) -> dict[str, Any]:
@@ -108,8 +121,20 @@ def _parse(file: Path, data: bytes) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{shown(file)}: is not UTF-8: {error.reason}") from None
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise ConfigError(f"{shown(file)}: is nested too deeply") from None
+    except ValueError as error:  # of TOML, and of what is written in it: a number of too many digits
         raise ConfigError(f"{shown(file)}: is not valid TOML: {error}") from None
+
+
+def _path(file: Path, key: str, written: str) -> Path:
+    """The path that is `written` in a file."""
+    if "\0" in written:
+        raise ConfigError(f"{shown(file)}: `{key}` holds a null character")
+    try:
+        return absolute(file.parent / Path(written).expanduser())
+    except RuntimeError:
+        raise ConfigError(f"{shown(file)}: `{key}` begins with a home directory that is not there") from None
 
 
 def _check(file: Path, table: Mapping[str, object]) -> None:
@@ -120,14 +145,23 @@ def _check(file: Path, table: Mapping[str, object]) -> None:
         if kind == "table":
             if not (isinstance(value, dict) and all(_is(item, "strings") for item in value.values())):
                 raise ConfigError(f"{shown(file)}: `{key}` must be {_TABLE}")
+            _check_patterns(file, key, value)
         elif kind == "events":
             known_calls(value, lambda message: ConfigError(f"{shown(file)}: {message}"))
         elif not _is(value, kind):
             raise ConfigError(f"{shown(file)}: `{key}` must be {_KINDS[kind]}")
+        elif key.endswith("exclude") and isinstance(value, list):
+            _check_patterns(file, key, value)
     shape = table.get("output-format", "full")
     if shape not in FORMATS:
         near = suggestion(str(shape), FORMATS) or f"; it is one of {', '.join(FORMATS)}"
         raise ConfigError(f"{shown(file)}: unknown `output-format` `{shape}`{near}")
+
+
+def _check_patterns(file: Path, key: str, patterns: Iterable[str]) -> None:
+    wrong = senseless(patterns)
+    if wrong is not None:
+        raise ConfigError(f"{shown(file)}: `{wrong}` in `{key}` is no pattern")
 
 
 def _is(value: object, kind: str) -> bool:
@@ -142,7 +176,7 @@ def _options(file: Path, base: Path, table: Mapping[str, Any]) -> Options:
         if key == "per-file-ignores":
             value = {pattern: tuple(rules) for pattern, rules in value.items()}
         elif key == "extend-rules":
-            value = tuple(absolute(file.parent / Path(folder).expanduser()) for folder in value)
+            value = tuple(_path(file, key, folder) for folder in value)
         elif key == "events":
             value = known_calls(value, ConfigError)
         elif isinstance(value, list):

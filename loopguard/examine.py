@@ -169,7 +169,7 @@ class Examiner:
         outcome = Outcome(remarks=remarks or (bool(terms.rules) and MENTION.search(data) is not None))
         try:
             self._examine(data, path, file, terms, outcome, candidate)
-        except (KeyboardInterrupt, SystemExit, LoopguardError):
+        except (KeyboardInterrupt, LoopguardError):
             raise
         # A panic of libcst's native parser is no Exception. One bad file must not hide what the others hold.
         except BaseException as error:

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 ALL = "ALL"
 
 
-def enabled(layers: Sequence[Options], catalogue: Catalogue) -> frozenset[str]:
+def enabled(
+    layers: Sequence[Options], catalogue: Catalogue, must_know: Callable[[Options], bool] = lambda layer: True
+) -> frozenset[str]:
     """The codes of the rules that are on, the last of `layers` being the strongest.
 
-    Raises the layer's own error, `ConfigError` or `UsageError`, for a selector that selects nothing.
+    Raises what `resolve` raises.
     """
     on = default(catalogue)
     for layer in layers:
@@ -35,7 +37,7 @@ def enabled(layers: Sequence[Options], catalogue: Catalogue) -> frozenset[str]:
         wanted += [("extend-select", one) for one in layer.extend_select]
         wanted += [("ignore", one) for one in layer.ignore]
         for option, selector in sorted(wanted, key=lambda item: (_specificity(item[1]), item[0] == "ignore")):
-            codes = resolve([selector], catalogue, layer.option(option), layer.error)
+            codes = resolve([selector], catalogue, option, layer, must_know)
             on = on - codes if option == "ignore" else on | codes
     return frozenset(on)
 
@@ -45,14 +47,20 @@ def default(catalogue: Catalogue) -> set[str]:
     return {entry.code for entry in catalogue if entry.rule.level is not Level.ADVICE}
 
 
-def resolve(selectors: Sequence[str], catalogue: Catalogue, option: str, error: Callable[[str], Exception]) -> set[str]:
-    """The codes that selectors stand for. Raises `error`, with a suggestion, for one that is unknown."""
+def resolve(
+    selectors: Sequence[str], catalogue: Catalogue, option: str, layer: Options, must_know: Callable[[Options], bool]
+) -> set[str]:
+    """The codes that selectors stand for.
+
+    Raises the layer's own error, `ConfigError` or `UsageError`, for one that selects nothing, where the layer must know
+    what there is.
+    """
     codes: set[str] = set()
     for selector in selectors:
         found = {entry.code for entry in catalogue if _matches(selector, entry)}
-        if not found:
+        if not found and must_know(layer):
             near = suggestion(selector, [key for entry in catalogue for key in (entry.code, entry.name)])
-            raise error(f"unknown rule `{selector}` in `{option}`{near}")
+            raise layer.error(f"unknown rule `{selector}` in `{layer.option(option)}`{near}")
         codes |= found
     return codes
 

@@ -79,13 +79,22 @@ def test_a_rule_of_the_users_can_be_selected_ignored_and_explained(run: Run, own
     assert run("rule", "matter-of-taste").stdout.startswith("matter-of-taste (OWN1)\n")
 
 
-def test_rules_of_a_part_of_the_project_hold_there(run: Run, own: Path, place: Path) -> None:
-    (place / "part").mkdir()
-    for name in ("loopguard.toml", "lint"):
-        (place / name).rename(place / "part" / name)
-    (place / "part" / "train.py").write_text(BROKEN)
-    lines = run("check", "--output-format", "concise").stdout.splitlines()
-    assert [line.split(":")[3].split()[0] for line in lines[:2]] == ["OWN1", "LG101"]
+@pytest.mark.parametrize("error", ["raise SystemExit(0)", "raise KeyboardInterrupt", "import sys; sys.exit('bye')"])
+def test_a_rule_file_that_wants_to_leave_does_not_load(run: Run, own: Path, error: str) -> None:
+    own.write_text(OWN + error)
+    if "Keyboard" in error:
+        assert run("check").exit_code == 130
+    else:
+        result = run("check")
+        assert result.exit_code == 2
+        assert result.stderr.startswith("loopguard: error: lint/matter_of_taste.py:35: SystemExit: ")
+
+
+def test_a_rule_that_wants_to_leave_is_a_crash_that_names_the_file(run: Run, own: Path) -> None:
+    own.write_text(OWN.replace('return Helper("a matter of taste").text', "raise SystemExit(0)"))
+    result = run("check")
+    assert result.exit_code == 2
+    assert "train.py: internal error: SystemExit: 0" in result.stderr
 
 
 def test_files_that_start_with_an_underscore_are_no_rules(run: Run, own: Path, write) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BROKEN, Run, places
+from test_catalogue import OWN
 
 IGNORE = '[tool.loopguard]\nignore = ["LG101"]\n'
 
@@ -218,13 +219,41 @@ def test_a_file_that_is_not_utf_8_is_an_error(run: Run, write) -> None:
     assert "loopguard.toml: is not UTF-8: invalid start byte" in run("check").stderr
 
 
-def test_a_nested_file_is_checked_for_mistakes_before_anything_is_printed(run: Run, write) -> None:
+@pytest.mark.parametrize(
+    "text", ['select = ["LG7777"]', "selct = []", "select = [", 'per-file-ignores = {"*" = ["LG7777"]}']
+)
+def test_a_mistake_in_a_nested_file_is_one_error_of_its_project(run: Run, write, text: str) -> None:
     write("a.py")
-    write("sub/b.py")
-    write("sub/loopguard.toml", 'select = ["LG7777"]\n')
+    for name in ("sub/b.py", "sub/c.py", "sub/deep/d.py", "sub/other/e.py"):
+        write(name)
+    write("sub/loopguard.toml", f"{text}\n")
+    write("sub/other/loopguard.toml", "")
+    for paths in ((".",), ("a.py", "sub/b.py", "sub/deep/d.py", "sub/other/e.py"), ("a.py", "sub")):
+        result = run("check", "--no-cache", "--output-format", "concise", *paths)
+        assert result.exit_code == 2
+        assert places(result) == ["a.py:11:5: LG101", "sub/other/e.py:11:5: LG101"]
+        assert result.stderr.startswith("loopguard: error: sub/loopguard.toml: ")
+        assert result.stderr.endswith("; this project is not checked\n")
+        assert result.stderr.count("\n") == 1
+
+
+def test_where_a_project_is_not_checked_nothing_is_praised(run: Run, write) -> None:
+    write("sub/loopguard.toml", "selct = []\n")
+    write("sub/a.py")
     result = run("check")
-    assert result.stdout == ""
-    assert "sub/loopguard.toml: unknown rule `LG7777`" in result.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    result = run("check", "--show-files")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert run("check", "-", "--stdin-filename", "sub/a.py", input="").exit_code == 2
+
+
+def test_what_the_command_line_names_must_be_there_for_the_project_of_the_command_alone(run: Run, write) -> None:
+    write("loopguard.toml", 'extend-rules = ["own"]\nextend-exclude = ["own"]\n')
+    write("own/taste.py", OWN)
+    write("sub/loopguard.toml", "")
+    write("sub/a.py")
+    assert run("check", "--extend-select", "OWN1").stderr == ""
+    assert "unknown rule `OWN2` in `--extend-select`" in run("check", "--extend-select", "OWN2").stderr
 
 
 EVENTS = """\

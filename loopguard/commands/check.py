@@ -15,10 +15,13 @@ from loopguard.check import Checker, Report
 from loopguard.cli import REPORT_IT
 from loopguard.config import FORMATS, Options
 from loopguard.discover import discover, excluded
-from loopguard.errors import UsageError
+from loopguard.errors import LoopguardError, UsageError
+from loopguard.escape import visible, visible_lines
+from loopguard.globs import senseless
 from loopguard.paths import absolute, shown
 from loopguard.report.progress import progress
 from loopguard.report.style import Style, choose
+from loopguard.report.terminal import note, warn
 from loopguard.settings import Resolver
 from loopguard.survey import processors
 
@@ -67,7 +70,9 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     started = perf_counter()
     if options["isolated"] and options["config_file"]:
         raise UsageError("--isolated and --config exclude each other")
-    resolver = Resolver(_command_line(options), options["config_file"], options["isolated"])
+    shows = options["show_files"] or options["show_settings"]
+    command_line, config_file = _command_line(options), options["config_file"]
+    resolver = Resolver(command_line, config_file, options["isolated"], runs_rules=not shows, warn=warn)
     stdin = "-" in paths
     if stdin and len(paths) > 1:
         raise UsageError("`-` (stdin) and paths exclude each other")
@@ -77,40 +82,51 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         files = [absolute(options["stdin_filename"])] if options["stdin_filename"] else []
         if files and resolver.top.force_exclude and excluded(files[0], resolver):
             return 0
+        if files and (error := resolver.settings(files[0].parent).error) is not None:
+            raise error
     else:
-        files = discover([Path(path) for path in paths or (".",)], resolver, _warn)
+        files = discover([Path(path) for path in paths or (".",)], resolver, warn)
     roots = _roots(resolver, paths)
     checker = Checker(resolver, roots)
     checker.validate()
+    files = [file for file in files if resolver.settings(file.parent).error is None]
+    told = _tell(resolver.errors)
     if options["show_files"]:
-        _print(map(str, files))
-        return 0
+        _print(visible(str(file)) for file in files)
+        return 2 if told else 0
     if options["show_settings"]:
         from loopguard.commands.settings import describe
 
         _print(describe(resolver, files[0] if files else None))
-        return 0
+        return 2 if told else 0
+    for line in resolver.withheld():
+        warn(line)
     if stdin:
         path = shown(files[0]) if files else "-"
         checker.check_bytes(sys.stdin.buffer.read(), path, files[0] if files else None)
     else:
-        if not files:
-            _warn("no Python files found under the given paths")
+        if not files and not told:
+            warn("no Python files found under the given paths")
         done = checker.check_all(files, _cache(resolver, roots, options), options["jobs"] or processors())
         for _ in progress(done, len(files), sys.stderr, wanted=not options["quiet"]):
             pass
     report = checker.finish()
+    _tell(error for error in report.errors if error not in told)
     _show_crashes(report, options["verbose"])
     _show(report, resolver.top.output_format, options)
     if options["verbose"]:
         seconds = perf_counter() - started
-        _note(f"{report.files} files, {report.analysed} of them analysed, in {seconds:.2f} s")
-    if report.crashes:
+        note(f"{report.files} files, {report.analysed} of them analysed, in {seconds:.2f} s")
+    if report.crashes or report.errors:
         return 2
     return 1 if report.findings and not options["exit_zero"] else 0
 
 
 def _command_line(options: dict[str, Any]) -> Options:
+    for option in ("exclude", "extend_exclude"):
+        wrong = senseless(options[option])
+        if wrong is not None:
+            raise UsageError(f"`{wrong}` in `--{option.replace('_', '-')}` is no pattern")
     return Options(
         base=str(Path.cwd()),
         select=options["select"] or None,
@@ -122,6 +138,14 @@ def _command_line(options: dict[str, Any]) -> Options:
         force_exclude=options["force_exclude"],
         output_format=options["output_format"],
     )
+
+
+def _tell(errors: Iterable[LoopguardError]) -> list[LoopguardError]:
+    """Tell of the errors of projects that are a part of what is checked."""
+    told = list(errors)
+    for error in told:
+        note(f"error: {error}; this project is not checked")
+    return told
 
 
 def _roots(resolver: Resolver, paths: Sequence[str]) -> list[Path]:
@@ -147,7 +171,7 @@ def _show(report: Report, name: str, options: dict[str, Any]) -> None:
     if report.findings or not for_people:
         _print(_rendered(report, name, style, options["statistics"]))
     # Silence about files that were not checked must not read as praise.
-    if for_people and not options["quiet"] and (report.findings or not report.crashes):
+    if for_people and not options["quiet"] and (report.findings or not (report.crashes or report.errors)):
         from loopguard.report.summary import summary
 
         _print([summary(report.findings, style)])
@@ -169,19 +193,11 @@ def _show_crashes(report: Report, verbose: bool) -> None:
         error = " ".join(f"{crash.kind}: {crash.text}".split())
         # The text of an error may be that of a whole syntax tree.
         error = error if len(error) <= _LONGEST_ERROR else f"{error[:_LONGEST_ERROR]}..."
-        _note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
+        note(f"error: {crash.path}: internal error: {error}; {REPORT_IT}")
         if verbose:
-            click.echo(crash.trace, err=True, nl=False)
+            click.echo(visible_lines(crash.trace), err=True, nl=False)
 
 
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         sys.stdout.write(line + "\n")
-
-
-def _note(message: str) -> None:
-    click.echo(f"loopguard: {message}", err=True)
-
-
-def _warn(message: str) -> None:
-    _note(f"warning: {message}")

@@ -11,6 +11,7 @@ from loopguard import catalogue, page
 from loopguard.config import Options
 from loopguard.errors import UsageError
 from loopguard.report.style import choose
+from loopguard.report.terminal import warn
 from loopguard.settings import Resolver
 
 
@@ -24,8 +25,10 @@ def command(rule: str | None, every: bool, output_format: str, color: str) -> No
     if every == (rule is not None):
         raise UsageError("name one rule, or use --all (`loopguard rule missing-zero-grad`)")
     # The rules of the user's own folders have pages, too.
-    folders = Resolver(Options(os.curdir)).top.rule_folders
-    rules = catalogue.load(folders)
+    resolver = Resolver(Options(os.curdir), warn=warn)
+    rules = catalogue.load(resolver.top.rule_folders)
+    for line in resolver.withheld():
+        warn(line)
     entries = list(rules) if rule is None else [rules.find(rule)]
     style = choose(color, sys.stdout.isatty(), os.environ)
     sys.stdout.write(page.render(entries, output_format, style, single=not every) + "\n")

@@ -18,7 +18,7 @@ from loopguard.errors import UsageError
 from loopguard.finding import Finding
 from loopguard.report import Context
 from loopguard.report import run as report
-from loopguard.report.terminal import say, style
+from loopguard.report.terminal import say, style, warn
 from loopguard.runtime.launch import Program, find
 from loopguard.runtime.rank import launched_rank
 from loopguard.runtime.session import Session
@@ -64,7 +64,7 @@ def command(
     program = find(target, is_module=is_module)
     if find_spec("torch") is None:
         raise UsageError("`loopguard run` needs torch: pip install 'torch-loopguard[runtime]'")
-    resolver = Resolver(Options(base=str(Path.cwd())))
+    resolver = Resolver(Options(base=str(Path.cwd())), warn=warn)
     rules = catalogue.load(resolver.top.rule_folders)
     checked = _check(program.file, resolver)
     return _Guarded(program, arguments, Session(on_finding, ledger), checked, rules, json_file)
@@ -74,10 +74,14 @@ def _check(file: Path, resolver: Resolver) -> Report:
     """What `loopguard check` says of the program. Raises `ConfigError`, `UsageError` or `RuleError`."""
     checker = Checker(resolver, [resolver.top.root, Path.cwd(), file.parent])
     checker.validate()
+    for line in resolver.withheld():
+        warn(line)
     checker.check(file)
     checked = checker.finish()
+    for error in checked.errors:
+        warn(f"{error}; the program is checked without this")
     for crash in checked.crashes:
-        say(f"loopguard: warning: {crash.path} could not be checked before it runs: {crash.kind}")
+        warn(f"{crash.path} could not be checked before it runs: {crash.kind}")
     return checked
 
 
@@ -141,7 +145,7 @@ class _Guarded:
         try:
             atomic.write(paths.absolute(self.json), report.document(outcome, self._context()))
         except OSError as error:
-            say(f"loopguard: warning: {self.json} could not be written: {error.strerror}")
+            warn(f"{self.json} could not be written: {error.strerror}")
 
     def _summarise(self) -> None:
         if self._outcome is not None:
