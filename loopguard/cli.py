@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from loopguard import __version__
-from loopguard.errors import LoopguardError, suggestion
+from loopguard.errors import LoopguardError, UsageError, suggestion
 from loopguard.escape import visible_lines
 from loopguard.examine import PATIENCE
 from loopguard.report.terminal import note
@@ -85,6 +85,10 @@ class _Commands(click.Group):
 @click.version_option(__version__, "-V", "--version", prog_name="loopguard", message="%(prog)s %(version)s")
 def app() -> None:
     """Find missing and misplaced zero_grad, backward and step in PyTorch training loops."""
+    try:
+        os.getcwd()  # noqa: PTH109 -- no pathlib needed
+    except OSError:
+        raise UsageError("the current directory is gone") from None
 
 
 def main() -> Callable[[], None]:

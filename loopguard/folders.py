@@ -33,5 +33,5 @@ class Folders:
 def _list(folder: str) -> frozenset[str] | None:
     try:
         return frozenset(os.listdir(folder or os.curdir))  # noqa: PTH208 -- thousands of them
-    except OSError:
+    except (OSError, ValueError):  # a name may be none in the encoding of the file system
         return None
