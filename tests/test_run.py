@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import py_compile
 import signal
 import subprocess
 import sys
+import zipapp
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
+from conftest import ROOT, Run
 
 # What a program can know of itself. It imports no torch, so it is quick, and nothing is watched.
 PROBE = """\
@@ -109,10 +112,19 @@ def project(place: Path) -> Path:
     (place / "package" / "probe.py").write_text(PROBE)
     (place / "package" / "inner" / "__init__.py").write_text("")
     (place / "package" / "inner" / "__main__.py").write_text(PROBE)
+    (place / "app").mkdir()
+    (place / "app" / "__main__.py").write_text(PROBE)
+    (place / "app" / "neighbour.py").write_text("")
+    (place / "compiled").mkdir()
+    (place / "compiled" / "neighbour.py").write_text("")
+    py_compile.compile(str(place / "app" / "__main__.py"), str(place / "compiled" / "__main__.pyc"))
+    py_compile.compile(str(place / "scripts" / "probe.py"), str(place / "scripts" / "probe.pyc"))
+    (place / "probe").write_bytes((place / "scripts" / "probe.pyc").read_bytes())
+    for name in ("app.zip", "app.pyz"):
+        zipapp.create_archive(place / "app", place / name, "/usr/bin/env python3" if name == "app.pyz" else None)
     return place
 
 
-@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize(
     "program",
     [
@@ -120,11 +132,22 @@ def project(place: Path) -> Path:
         ("scripts/../scripts/probe.py", "--json", "x", "-m", "--", "-h"),
         ("-m", "package.probe", "--lr=1"),
         ("-m", "package.inner"),
+        ("app", "--lr=1"),
+        ("./app/", "-m"),
+        ("{here}/app",),
+        ("compiled",),
+        ("app.zip", "--lr=1"),
+        ("./app.pyz",),
+        ("scripts/probe.pyc",),
+        ("probe",),
     ],
     ids=" ".join,
 )
-def test_a_program_cannot_tell_the_difference(program: tuple[str, ...]) -> None:
-    plain, ours = plainly(*program), guarded(*program)
+@pytest.mark.parametrize("safe", ["", "1"], ids=["", "safe path"])
+def test_a_program_cannot_tell_the_difference(program: tuple[str, ...], safe: str, project: Path) -> None:
+    environment = {"PYTHONSAFEPATH": safe, "PYTHONPATH": f"{ROOT}{os.pathsep}{project}"}
+    program = tuple(part.format(here=project) for part in program)
+    plain, ours = plainly(*program, **environment), guarded(*program, **environment)
     assert plain.returncode == 0, plain.stderr
     assert json.loads(ours.stdout[ours.stdout.index("{") : ours.stdout.rindex("}") + 1]) | {"modules": []} == (
         json.loads(plain.stdout[plain.stdout.index("{") : plain.stdout.rindex("}") + 1]) | {"modules": []}
@@ -163,7 +186,13 @@ def test_a_program_ends_as_it_would(place: Path, end: str) -> None:
     ("arguments", "message"),
     [
         (("nowhere.py",), "no such file: nowhere.py"),
-        ((".",), "not a file: ."),
+        ((".",), ". has no file `__main__.py`, without which it cannot be run"),
+        (("empty",), "empty has no file `__main__.py`, without which it cannot be run"),
+        (("no_main.zip",), "no_main.zip has no file `__main__.py`, without which it cannot be run"),
+        (("nested",), "nested has no file `__main__.py`, without which it cannot be run"),
+        (("pipe",), "not a file: pipe"),
+        (("train.py/x",), "train.py/x: cannot be read: Not a directory"),
+        (("circle",), "circle: cannot be read: Too many levels of symbolic links"),
         (("-m", "nowhere"), "no module named `nowhere`"),
         (("-m", "train.py"), "no module named `train.py`; without -m, train.py is run as a file"),
         (("-m", "empty"), "`empty` is a package without a `__main__`, which cannot be run"),
@@ -179,10 +208,28 @@ def test_bad_usage_is_one_line_and_runs_nothing(place: Path, arguments: tuple[st
     (place / "train.py").write_text("print('it runs')")
     (place / "empty").mkdir()
     (place / "empty" / "__init__.py").write_text("print('it runs')")
+    (place / "nested" / "__main__").mkdir(parents=True)
+    (place / "nested" / "__main__" / "__init__.py").write_text("print('it runs')")
+    with zipfile.ZipFile(place / "no_main.zip", "w") as archive:
+        archive.writestr("train.py", "print('it runs')")
+    os.mkfifo(place / "pipe")
+    (place / "circle").symlink_to("circle")
     ended = guarded(*arguments)
     assert (ended.returncode, ended.stdout) == (2, "")
     (line,) = ended.stderr.splitlines()
     assert line.startswith(f"loopguard: error: {message.format(here=place)}")
+
+
+def test_a_directory_and_an_archive_are_checked_and_watched(place: Path) -> None:
+    (place / "app").mkdir()
+    (place / "app" / "__main__.py").write_text(TRAINING.format(end=""))
+    zipapp.create_archive(place / "app", place / "app.zip")
+    for target, file in (("app", "app/__main__.py"), ("app.zip", "app.zip/__main__.py")):
+        ended = guarded("--json", "run.json", target)
+        assert ended.returncode == 0, ended.stderr
+        assert f"{file}:10:5: LG101" in ended.stderr
+        assert "`loopguard check` says so, too" in ended.stderr
+        assert document(ended, place / "run.json")["static"][0]["filename"] == str(place / file)
 
 
 def test_without_torch_there_is_one_line(place: Path) -> None:

@@ -66,17 +66,21 @@ def command(
         raise UsageError("`loopguard run` needs torch: pip install 'torch-loopguard[runtime]'")
     resolver = Resolver(Options(base=str(Path.cwd())), warn=warn)
     rules = catalogue.load(resolver.top.rule_folders)
-    checked = _check(program.file, resolver)
+    checked = _check(program, resolver)
     return _Guarded(program, arguments, Session(on_finding, ledger), checked, rules, json_file)
 
 
-def _check(file: Path, resolver: Resolver) -> Report:
+def _check(program: Program, resolver: Resolver) -> Report:
     """What `loopguard check` says of the program. Raises `ConfigError`, `UsageError` or `RuleError`."""
-    checker = Checker(resolver, [resolver.top.root, Path.cwd(), file.parent])
+    place = program.file.parent if program.file is not None else Path(program.place)
+    checker = Checker(resolver, [resolver.top.root, Path.cwd(), place])
     checker.validate()
     for line in resolver.withheld():
         warn(line)
-    checker.check(file)
+    if program.file is not None:
+        checker.check(program.file)
+    elif (text := program.text()) is not None:
+        checker.check_bytes(text[0], paths.shown(text[1]), text[1])
     checked = checker.finish()
     for error in checked.errors:
         warn(f"{error}; the program is checked without this")
