@@ -90,7 +90,7 @@ class _Walk:
         for directory in (top, *top.parents):
             if os.path.lexists(directory / ".git"):
                 outer = [*above, directory] if directory != top else []
-                exclude = self._patterns(directory, ".git", "info", "exclude")
+                exclude = self._patterns(directory, f".git{os.sep}info{os.sep}exclude")
                 return [*exclude, *(globs for one in reversed(outer) for globs in self._ignore_file(one))]
             if directory != top:
                 above.append(directory)
@@ -99,12 +99,14 @@ class _Walk:
     def _ignore_file(self, directory: Path) -> list[Globs]:
         return self._patterns(directory, ".gitignore")
 
-    def _patterns(self, directory: Path, *name: str) -> list[Globs]:
+    def _patterns(self, directory: Path, name: str) -> list[Globs]:
         """The patterns in a file of a directory, which are relative to that."""
-        file = directory.joinpath(*name)
+        if not os.path.lexists(f"{directory}{os.sep}{name}"):
+            return []
+        file = directory / name
         try:
             lines = read_regular(file).decode("utf-8-sig", "replace").split("\n")
-        except (FileNotFoundError, NotADirectoryError):
+        except FileNotFoundError:
             return []
         except OSError as error:
             self._warn(f"{shown(file)}: cannot be read, and is passed over: {error.strerror}")

@@ -213,16 +213,18 @@ class Resolver:
     def _in(self, directory: Path, is_top: bool) -> Settings | None:
         """The settings that a file in a directory makes, if there is one."""
         for name in config.FILES:
+            # Most directories have none. Nor has one that may not be entered, of which that is told elsewhere.
+            if not os.path.lexists(f"{directory}{os.sep}{name}"):
+                continue
             file = directory / name
             try:
                 layers = config.load(file)
-            except (FileNotFoundError, NotADirectoryError):
+            except FileNotFoundError:
                 continue
             except ConfigError as error:
                 return Settings((self.command_line,), file, is_top=is_top, error=error)
             except OSError as error:
-                # Where a directory may not be entered, that is told of the directory.
-                if self._warn is not None and os.access(directory, os.X_OK):
+                if self._warn is not None:
                     self._warn(f"{shown(file)}: cannot be read, and is passed over: {error.strerror}")
                 continue
             if layers is not None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -41,6 +40,8 @@ def render(name: str, findings: Sequence[Finding], context: Context) -> Iterator
 
 def _shown(finding: Finding) -> Finding:
     """A finding with all its texts as they can be shown. Its places stay, as they lead to the source."""
+    from dataclasses import replace  # slow to import, for the many runs that find nothing
+
     return replace(
         finding,
         name=visible(finding.name),
