@@ -219,9 +219,6 @@ def test_nothing_in_a_message_is_obeyed(run: Run, hostile: Path, write, name: st
         ["check", f"--{gone}"],
         ["check", str(folder)],
         ["rule", gone],
-        ["run", gone],
-        ["run", str(folder)],
-        ["run", "--json", f"{gone}/a", name],
         ["clean", "--cache-dir", gone],
         [gone],
     ):
@@ -230,6 +227,10 @@ def test_nothing_in_a_message_is_obeyed(run: Run, hostile: Path, write, name: st
         assert is_harmless(result.stderr.removesuffix("\n")), arguments
         assert result.exit_code in (0, 2), arguments
         assert result.exit_code == 0 or result.stderr.startswith("loopguard: "), arguments
+    for arguments in ([gone], [str(folder)], ["--json", f"{gone}/a", name]):  # these are for a process of their own
+        ended = python(hostile, "-m", "loopguard", "run", *arguments)
+        assert is_harmless(ended.stderr.removesuffix("\n")), arguments
+        assert ended.returncode == 2 and ended.stderr.startswith("loopguard: "), arguments
 
 
 RULE = '''\
