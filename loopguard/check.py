@@ -44,7 +44,7 @@ class Report:
         self.findings: list[Finding] = []
         self.crashes: list[Crash] = []
         self.errors: list[LoopguardError] = []
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, Source | None] = {}
         self.files = 0
         self.analysed = 0
 
@@ -109,7 +109,7 @@ class Checker:
         try:
             self._report.sources[path] = Source.from_bytes(data, path, file)
         except SourceError:
-            self._suppressions[path] = None
+            self._report.sources[path] = None
         self._take(path, settings, outcome)
 
     def take(self, file: Path, outcome: Outcome) -> None:

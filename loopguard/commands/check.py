@@ -70,6 +70,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     started = perf_counter()
     if options["isolated"] and options["config_file"]:
         raise UsageError("--isolated and --config exclude each other")
+    if "" in paths:
+        raise UsageError("a path is empty")
     shows = options["show_files"] or options["show_settings"]
     command_line, config_file = _command_line(options), options["config_file"]
     resolver = Resolver(command_line, config_file, options["isolated"], runs_rules=not shows, warn=warn)
@@ -102,12 +104,16 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     for line in resolver.withheld():
         warn(line)
     if stdin:
+        from loopguard.streams import read_stdin
+
         path = shown(files[0]) if files else "-"
-        checker.check_bytes(sys.stdin.buffer.read(), path, files[0] if files else None)
+        checker.check_bytes(read_stdin(), path, files[0] if files else None)
     else:
         if not files and not told:
             warn("no Python files found under the given paths")
-        done = checker.check_all(files, _cache(resolver, roots, options), options["jobs"] or processors())
+        cache = _cache(resolver, roots, options)
+        files = _without_streams(files, paths, checker)
+        done = checker.check_all(files, cache, options["jobs"] or processors())
         for _ in progress(done, len(files), sys.stderr, wanted=not options["quiet"]):
             pass
     report = checker.finish()
@@ -120,6 +126,18 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     if report.crashes or report.errors:
         return 2
     return 1 if report.findings and not options["exit_zero"] else 0
+
+
+def _without_streams(files: list[Path], named: Sequence[str], checker: Checker) -> list[Path]:
+    """Check what can be read only once, which is among what is named. Returns the other files."""
+    if not named:
+        return files
+    from loopguard.streams import read_once
+
+    contents = read_once(sorted({absolute(Path(path)) for path in named}.intersection(files)))
+    for file, data in contents.items():
+        checker.check_bytes(data, shown(file), file)
+    return [file for file in files if file not in contents]
 
 
 def _command_line(options: dict[str, Any]) -> Options:
