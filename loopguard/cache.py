@@ -6,40 +6,45 @@ with its stamp and digest and, if the file was checked, what that brought and wh
 that it leads to, and directories in which it looked for files in vain. All lines of an index are true of one state of
 the tree, so that a result holds if no file that it depends on has changed since.
 
-An index is written beside the old one and then put in its place; one that is damaged is none.
+An index is written beside the old one and then put in its place. It counts only in the directory in which it was
+written (see `cache_folder`); one that is damaged, or was not written so, is none.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
-from time import time
 from zlib import crc32
 
 from loopguard import __version__
+from loopguard.cache_folder import CacheFolder, CacheFolderError, origin, put
+from loopguard.directory import Directory
 from loopguard.examine import Outcome, Terms, Visit
 from loopguard.footprint import Trace
-from loopguard.index import UNIT, Gathered, Index, Record, Writer
+from loopguard.index import UNIT, Gathered, Index, Writer
 from loopguard.stamps import digest_of, stamp
 
-NAME = ".loopguard_cache"
-TAG = "Signature: 8a477f597d28d172789f06886806bc55\n# This directory is a cache of loopguard: https://bford.info/cachedir/\n"
-
-_FORMAT = "2"
-_MANY, _KEPT = 24, 30 * 86_400
+_FORMAT = "3"
+_ODDITIES = sys.getfilesystemencodeerrors()  # what a path may hold, and the encoding does not
+_NO_MATTER = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENOENT)
+"""What says that no cache is to be written there, or that somebody has just removed it."""
 
 
 class Cache:
-    """The cached results of one way of checking, in the directory `folder`."""
+    """The cached results of one way of checking. Raises `CacheFolderError` if the folder cannot be one of a cache.
 
-    def __init__(self, folder: Path, way: str) -> None:
+    `problem` says why what is new could not be kept. That a place may only be read is no problem.
+    """
+
+    def __init__(self, folder: CacheFolder, way: str) -> None:
+        self.problem: str | None = None
         self._folder = folder
-        self._head = f"loopguard {_FORMAT} {way}".replace("\n", " ")
-        self._file = folder / f"{crc32(self._head.encode('utf-8', 'surrogateescape')):08x}.index"
-        self._index = Index(self._load())
+        self._way = f"loopguard {_FORMAT} {way}".replace("\n", " ").encode()
+        self._name = f"loopguard-{crc32(self._way):08x}.index"
         self._same: dict[str, bool] = {}
         self._absent: dict[int, bool] = {}
         self._fresh: dict[str, str] = {}
@@ -48,21 +53,53 @@ class Cache:
         self._unsound: set[str] = set()
         self._gathered = Gathered()
         self._changed = False
+        try:
+            self._index = Index(self._load())
+        except ValueError:
+            self._give_up()
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return self._folder.path
 
     def _load(self) -> str:
-        try:
-            text = self._file.read_text("utf-8", "surrogateescape")
-        except (OSError, ValueError):
+        directory = self._folder.find()
+        if directory is None:
             return ""
-        head, _, body = text.partition("\n")
-        return body if head == f"{self._head} {_sum(body)}" else ""
+        with directory:
+            try:
+                head = self._head(directory)
+                if directory.read(self._name, len(head)) != head:
+                    return ""
+                start, _, body = directory.read(self._name).partition(b"\n")
+            except OSError:
+                return ""
+        return body.decode("utf-8", _ODDITIES) if start == head + _sum(body) else ""
+
+    def _head(self, directory: Directory) -> bytes:
+        """How an index in a directory starts."""
+        return b"%s %s " % (self._way, origin(directory).encode())
+
+    def _give_up(self) -> None:
+        """Take the index for none."""
+        self._index = Index()
+        for known in (self._same, self._absent, self._fresh, self._sound, self._unsound):
+            known.clear()
+        self._changed = True
 
     def find(self, file: str, rules: str) -> Outcome | None:
         """What examining a file would bring, None if that is not known. `rules` tells the user's own rules apart."""
-        line = self._index.records.get(file)
-        if line is None or not self._is_same(file):
+        try:
+            return self._find(file, rules)
+        except ValueError:
+            self._give_up()
             return None
-        record = Record(line)
+
+    def _find(self, file: str, rules: str) -> Outcome | None:
+        if file not in self._index.records or not self._is_same(file):
+            return None
+        record = self._index.record(file)
         if not record.state or record.rules != rules:
             return None
         return record.outcome() if self._is_sound(file) else None
@@ -72,7 +109,7 @@ class Cache:
         reached, todo = {file}, [file]
         while todo:
             path = todo.pop()
-            record = Record(self._index.records[path])
+            record = self._index.record(path)
             if path in self._unsound or not self._is_same(path) or not all(map(self._is_absent, record.folders)):
                 self._unsound.add(file)
                 return False
@@ -121,19 +158,25 @@ class Cache:
         self._gathered.learn(trace)
 
     def save(self) -> None:
-        """Write the index, if anything is new. Where nothing can be written, nothing is."""
+        """Write the index, if anything is new."""
         if not (self._new or self._changed):
             return
-        writer = Writer(self._index, self._same, self._absent, self._fresh, self._gathered)
-        body = "\n".join(writer.lines(self._new.values()))
+        body = "\n".join(self._lines()).encode("utf-8", _ODDITIES)
         try:
-            _prepare(self._folder)
-            new = self._folder / f"{self._file.name}.{os.getpid()}"
-            new.write_text(f"{self._head} {_sum(body)}\n{body}", "utf-8", "surrogateescape")
-            new.replace(self._file)
-            _prune(self._folder)
-        except OSError:
-            return
+            with self._folder.make() as directory:
+                put(directory, self._name, b"%s%s\n%s" % (self._head(directory), _sum(body), body))
+        except CacheFolderError as error:
+            self.problem = str(error)
+        except OSError as error:
+            self.problem = None if error.errno in _NO_MATTER else f"cannot be written: {error.strerror}"
+
+    def _lines(self) -> Iterator[str]:
+        try:
+            writer = Writer(self._index, self._same, self._absent, self._fresh, self._gathered)
+        except ValueError:
+            self._give_up()
+            writer = Writer(self._index, self._same, self._absent, self._fresh, self._gathered)
+        return writer.lines(self._new.values())
 
 
 def way(roots: Sequence[Path]) -> str:
@@ -167,33 +210,5 @@ def terms_key(terms: Terms) -> str:
     return f"{crc32(repr(what).encode()):08x}" if terms.rules or terms.calls else ""
 
 
-def clean(folder: Path) -> bool:
-    """Remove a directory of caches, and say whether there was one. What is no cache of ours is left alone."""
-    try:
-        ours = (folder / "CACHEDIR.TAG").read_text("utf-8") == TAG
-    except (OSError, ValueError):
-        ours = False
-    if ours:
-        from shutil import rmtree
-
-        rmtree(folder)
-    return ours
-
-
-def _sum(body: str) -> str:
-    return f"{crc32(body.encode('utf-8', 'surrogateescape')):08x}"
-
-
-def _prepare(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in (("CACHEDIR.TAG", TAG), (".gitignore", "# Made by loopguard.\n*\n")):
-        if not (folder / name).exists():
-            (folder / name).write_text(text, "utf-8")
-
-
-def _prune(folder: Path) -> None:
-    """Remove what has not been written for a month, and the oldest of too many."""
-    found = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(folder) if ".index" in entry.name)
-    for number, (changed, path) in enumerate(reversed(found)):
-        if number >= _MANY or changed < time() - _KEPT:
-            Path(path).unlink(missing_ok=True)
+def _sum(body: bytes) -> bytes:
+    return b"%08x" % crc32(body)

@@ -11,47 +11,55 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from sys import intern
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from loopguard.examine import NOTHING, Outcome, Visit
 from loopguard.stamps import Seen, stamp
 
 if TYPE_CHECKING:
-    from loopguard.events import Place
     from loopguard.finding import Finding
     from loopguard.footprint import Trace
 
 UNIT = "\x1f"
 
-_BREAKS = re.compile(r"[\t\n\r\x1f]")
+_BREAKS = re.compile(r"[\t\n\x1f]")
 """What would break a line of the index, were it part of a path."""
 
 _FLAGS = {"a": "analysed", "c": "complete", "r": "remarks"}
+_STATE = "acr-"
 
 
 class Record:
-    """A line about a file. `state` is empty if the file was read, and not checked itself."""
+    """A line about a file, in an index of so many `paths` and `folders`. Raises `ValueError` if it is none.
+
+    `state` is empty if the file was read, and not checked itself.
+    """
 
     __slots__ = ("digest", "files", "findings", "folders", "path", "rules", "stamp", "state")
 
-    def __init__(self, line: str) -> None:
-        fields = line.split("\t")
-        self.path, self.stamp, self.digest, self.state, self.rules, files, folders, self.findings = fields
-        self.files = [int(number) for number in files.split()]
-        self.folders = [int(number) for number in folders.split()]
+    def __init__(self, line: str, paths: int, folders: int) -> None:
+        self.path, self.stamp, self.digest, self.state, self.rules, files, places, self.findings = line.split("\t")
+        self.files = _numbers(files, paths)
+        self.folders = _numbers(places, folders)
+        if self.state.strip(_STATE) or (self.findings and self.state in ("", "c")):
+            raise ValueError(f"no state: {self.state}")
 
     def outcome(self) -> Outcome:
-        """What checking the file has brought."""
+        """What checking the file has brought. Raises `ValueError`."""
         if self.state == "c":
             return NOTHING
-        outcome = Outcome(_findings(self.findings) if self.findings else ())
+        outcome = Outcome()
+        if self.findings:
+            from loopguard import finding_text
+
+            outcome.findings = finding_text.load(self.findings)
         for letter, name in _FLAGS.items():
             setattr(outcome, name, letter in self.state)
         return outcome
 
 
 class Index:
-    """The lines of an index: those about files by path, the others in order."""
+    """The lines of an index: those about files by path, the others in order. Raises `ValueError` if it is none."""
 
     def __init__(self, text: str = "") -> None:
         self.records: dict[str, str] = {}
@@ -65,6 +73,10 @@ class Index:
                 path = line[: line.index("\t")]
                 self.records[path] = line
                 self.paths.append(path)
+
+    def record(self, path: str) -> Record:
+        """The line about a file. Raises `ValueError`."""
+        return Record(self.records[path], len(self.paths), len(self.folders))
 
 
 class Gathered:
@@ -111,7 +123,7 @@ class Gathered:
 
 
 class Writer:
-    """Makes a new index of an old one and what was `gathered` since.
+    """Makes a new index of an old one and what was `gathered` since. Raises `ValueError` if the old one is none.
 
     `same` says which files of the old one were looked at and whether they were the same, `fresh` has new stamps of
     those that were; `absent` says it of the directories, by number.
@@ -125,7 +137,7 @@ class Writer:
         fresh: Mapping[str, str],
         gathered: Gathered,
     ) -> None:
-        self._old = {path: Record(line) for path, line in old.records.items()}
+        self._old = {path: old.record(path) for path in old.records}
         self._index = old
         self._same = same
         self._absent = absent
@@ -173,10 +185,12 @@ class Writer:
         return changed
 
     def _look_again(self) -> set[str]:
-        """Stamp the directories that have no stamp. Returns the files that miss something there which has come."""
+        """Stamp the directories that have no stamp. Returns the files that miss something there which may have come."""
         come: set[str] = set()
         for folder, mark in self._gathered.marks.items():
-            if not mark:
+            if _BREAKS.search(folder):
+                come.add(folder)  # of which nothing can be said
+            elif not mark:
                 self._gathered.marks[folder] = stamp(folder) or "0"
                 names = self._gathered.names.get(folder, set())
                 there = {name for name in names if _BREAKS.search(name) or os.path.exists(f"{folder}{os.sep}{name}")}  # noqa: PTH110
@@ -229,41 +243,16 @@ def _flags(outcome: Outcome) -> str:
     return "".join(letter for letter, name in _FLAGS.items() if getattr(outcome, name)) or "-"
 
 
+def _numbers(text: str, end: int) -> list[int]:
+    numbers = [int(number) for number in text.split()]
+    if numbers and not 0 <= min(numbers) <= max(numbers) < end:
+        raise ValueError(f"no numbers of lines: {text}")
+    return numbers
+
+
 def _text(findings: Sequence[Finding]) -> str:
     if not findings:
         return ""
-    import json
+    from loopguard import finding_text
 
-    return json.dumps([_plain(finding) for finding in findings], separators=(",", ":"))
-
-
-def _plain(finding: Finding) -> list[Any]:
-    trail = [
-        [m.event.kind.name, m.event.subject, _row(m.event.place), m.event.text, m.event.when, m.note, m.iteration]
-        for m in finding.evidence
-    ]
-    words = [finding.code, finding.name, finding.level, finding.message, finding.advice]
-    return [*words, _row(finding.place), trail, finding.iterations, finding.parameters, finding.url]
-
-
-def _row(place: Place) -> list[str | int | None]:
-    return [place.path, place.row, place.column, place.end_row, place.end_column, place.cell]
-
-
-def _findings(text: str) -> list[Finding]:
-    import json
-
-    from loopguard.events import Event, Kind, Moment, Place
-    from loopguard.finding import Finding
-
-    found: list[Finding] = []
-    for code, name, level, message, advice, place, trail, iterations, parameters, url in json.loads(text):
-        moments = tuple(
-            Moment(Event(Kind[kind], subject, Place(*where), of, tuple(when)), note, iteration)
-            for kind, subject, where, of, when, note, iteration in trail
-        )
-        at = Place(*place)
-        found.append(
-            Finding(code, name, level, message, advice, at, moments, tuple(iterations), tuple(parameters), url)
-        )
-    return found
+    return finding_text.dump(findings)

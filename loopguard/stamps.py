@@ -45,7 +45,9 @@ def digest(data: bytes) -> str:
 
 
 def digest_of(path: str) -> str:
-    """The digest of what is in a file; empty if it cannot be read."""
+    """The digest of what is in a file; empty if it cannot be read, or is none: a pipe would keep us waiting."""
+    if not os.path.isfile(path):  # noqa: PTH113 -- as in `stamp`
+        return ""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 -- as in `stamp`
             return digest(file.read())

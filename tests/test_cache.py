@@ -136,6 +136,16 @@ def test_what_an_imported_file_imports_counts(run: Run, write: Write, settle) ->
     assert found(run, "train.py") == ["train.py:13:5: LG101"]
 
 
+def test_an_imported_file_that_is_a_pipe_now_is_not_waited_for(run: Run, write: Write, settle) -> None:
+    write("train.py", USES)
+    file = write("helper.py", IDLE)
+    settle()
+    assert found(run) == ["train.py:13:5: LG101"]
+    file.unlink()
+    os.mkfifo(file)
+    assert found(run) == []
+
+
 def test_an_import_that_is_found_now_counts(run: Run, write: Write, settle) -> None:
     write("train.py", USES)
     settle()

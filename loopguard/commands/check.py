@@ -13,6 +13,7 @@ import click
 
 from loopguard.check import Checker, Report
 from loopguard.cli import REPORT_IT
+from loopguard.commands.options import file_path
 from loopguard.config import FORMATS, Options
 from loopguard.discover import discover, excluded
 from loopguard.errors import LoopguardError, UsageError
@@ -54,13 +55,13 @@ def _split(context: click.Context, parameter: click.Parameter, values: Sequence[
 @click.option("--output-format", type=click.Choice(FORMATS), help="How to print findings.  [default: full]")
 @click.option("--statistics", is_flag=True, help="Print how often each rule was broken, not where.")
 @click.option("--exit-zero", is_flag=True, help="Exit with 0 even if something was found.")
-@click.option("--stdin-filename", metavar="PATH", type=Path, help="The path of what is read from stdin.")
-@click.option("--config", "config_file", metavar="FILE", type=Path, help="The configuration file for all files.")
+@click.option("--stdin-filename", metavar="PATH", callback=file_path, help="The path of what is read from stdin.")
+@click.option("--config", "config_file", metavar="FILE", callback=file_path, help="One configuration for all files.")
 @click.option("--isolated", is_flag=True, help="Read no configuration file.")
 @click.option("--show-files", is_flag=True, help="Print the files that would be checked.")
 @click.option("--show-settings", is_flag=True, help="Print the settings that hold for the first file.")
 @click.option("-n", "--no-cache", is_flag=True, help="Read and write no cache.")
-@click.option("--cache-dir", metavar="DIR", type=Path, help="Where the cache is.  [default: .loopguard_cache]")
+@click.option("--cache-dir", metavar="DIR", callback=file_path, help="Where the cache is.  [default: .loopguard_cache]")
 @click.option("-j", "--jobs", type=click.IntRange(min=1), help="How many processes.  [default: as many as processors]")
 @click.option("-q", "--quiet", is_flag=True, help="Print findings, nothing else.")
 @click.option("-v", "--verbose", is_flag=True, help="Print what was done, and the traceback of a failure.")
@@ -116,6 +117,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         done = checker.check_all(files, cache, options["jobs"] or processors())
         for _ in progress(done, len(files), sys.stderr, wanted=not options["quiet"]):
             pass
+        if cache is not None and cache.problem is not None:
+            _warn(f"{shown(cache.path)} {cache.problem}: the cache is not up to date")
     report = checker.finish()
     _tell(error for error in report.errors if error not in told)
     _show_crashes(report, options["verbose"])
@@ -177,10 +180,18 @@ def _cache(resolver: Resolver, roots: Sequence[Path], options: dict[str, Any]) -
     """The cache of the project that the current directory belongs to, None if none is wanted."""
     if options["no_cache"]:
         return None
-    from loopguard.cache import NAME, Cache, way
+    from loopguard.cache import Cache, way
+    from loopguard.cache_folder import NAME, CacheFolder, CacheFolderError
 
     given: Path | None = options["cache_dir"]
-    return Cache(absolute(given) if given is not None else resolver.top.root / NAME, way(roots))
+    path = absolute(given) if given is not None else resolver.top.root / NAME
+    try:
+        return Cache(CacheFolder(path, roots, given=given is not None), way(roots))
+    except CacheFolderError as error:
+        if given is not None:
+            raise UsageError(f"--cache-dir: {given}: {error}") from None
+        _warn(f"{shown(path)} {error}: there is no cache")
+        return None
 
 
 def _show(report: Report, name: str, options: dict[str, Any]) -> None:

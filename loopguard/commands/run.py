@@ -12,6 +12,7 @@ import click
 
 from loopguard import atomic, catalogue, paths
 from loopguard.check import Checker, Report
+from loopguard.commands.options import file_path
 from loopguard.config import Options
 from loopguard.crosscheck import Visits, verdict
 from loopguard.errors import UsageError
@@ -41,7 +42,7 @@ from loopguard.settings import Resolver
     show_default=True,
     help="How closely to look: at every parameter all the time, or only where it may matter.",
 )
-@click.option("--json", "json_file", metavar="FILE", type=Path, help="Write what was found as JSON, too.")
+@click.option("--json", "json_file", metavar="FILE", callback=file_path, help="Write what was found as JSON, too.")
 @click.option("-m", "is_module", is_flag=True, help="TARGET is a module, as in `python -m`.")
 @click.argument("target")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[ARGS]...")

@@ -1,0 +1,88 @@
+"""Findings as one line of text, and back. What was not written so, or has been changed, is a `ValueError`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from loopguard.events import Event, Kind, Moment, Place
+from loopguard.finding import Finding
+
+_Value = TypeVar("_Value")
+
+_LEVELS = ("error", "warning", "advice")
+
+
+def dump(findings: Sequence[Finding]) -> str:
+    """The text of some findings."""
+    return json.dumps([_plain(finding) for finding in findings], separators=(",", ":"))
+
+
+def load(text: str) -> list[Finding]:
+    """The findings in a text. Raises `ValueError`."""
+    try:
+        items = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+    return [_finding(*_list(item, 10)) for item in _list(items)]
+
+
+def _plain(finding: Finding) -> list[Any]:
+    trail = [
+        [m.event.kind.name, m.event.subject, _row(m.event.place), m.event.text, m.event.when, m.note, m.iteration]
+        for m in finding.evidence
+    ]
+    words = [finding.code, finding.name, finding.level, finding.message, finding.advice]
+    return [*words, _row(finding.place), trail, finding.iterations, finding.parameters, finding.url]
+
+
+def _row(place: Place) -> list[str | int | None]:
+    return [place.path, place.row, place.column, place.end_row, place.end_column, place.cell]
+
+
+def _finding(*fields: Any) -> Finding:
+    *words, place, trail, iterations, parameters, url = fields
+    code, name, level, message, advice = (_is(word, str) for word in words)
+    if level not in _LEVELS:
+        raise ValueError(f"no level: {level}")
+    return Finding(
+        code,
+        name,
+        level,
+        message,
+        advice,
+        _place(*_list(place, 6)),
+        tuple(_moment(*_list(item, 7)) for item in _list(trail)),
+        tuple(_is(number, int) for number in _list(iterations)),
+        tuple(_is(name, str) for name in _list(parameters)),
+        None if url is None else _is(url, str),
+    )
+
+
+def _moment(kind: Any, subject: Any, place: Any, text: Any, when: Any, note: Any, iteration: Any) -> Moment:
+    if kind not in Kind.__members__:
+        raise ValueError(f"no kind of event: {kind}")
+    conditions = tuple(_is(condition, str) for condition in _list(when))
+    event = Event(Kind[kind], _is(subject, str), _place(*_list(place, 6)), _is(text, str), conditions)
+    return Moment(event, _is(note, str), _is(iteration, int))
+
+
+def _place(path: Any, row: Any, column: Any, end_row: Any, end_column: Any, cell: Any) -> Place:
+    numbers = [_is(number, int) for number in (row, column, end_row, end_column)]
+    if min(numbers) < 1 or end_row < row:
+        raise ValueError(f"no place: {numbers}")
+    return Place(_is(path, str), row, column, end_row, end_column, None if cell is None else _is(cell, int))
+
+
+def _is(value: Any, kind: type[_Value]) -> _Value:
+    if type(value) is not kind:
+        raise ValueError(f"no {kind.__name__}: {value!r}")
+    return value
+
+
+def _list(value: Any, length: int | None = None) -> list[Any]:
+    items = _is(value, list)
+    if length is not None and len(items) != length:
+        raise ValueError(f"{len(items)} values, not {length}")
+    return items
