@@ -412,3 +412,17 @@ def test_an_interrupt_from_the_terminal_ends_it_as_python_would(place: Path) -> 
     ended = finish(process)
     assert ended.returncode == -signal.SIGINT
     assert document(ended, place / "out.json")["summary"]["ended"] == "KeyboardInterrupt"
+
+
+def test_the_tests_of_interrupts_pass_in_the_background_too() -> None:
+    """A shell has those whom it starts there ignore the signal."""
+    name = f"{__file__}::{test_an_interrupt_from_the_terminal_ends_it_as_python_would.__name__}"
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "--numprocesses=0", name],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0, ended.stdout
