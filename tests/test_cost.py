@@ -1,9 +1,10 @@
-"""What a guard costs does not grow with the parameters or the steps, and ends with it. Nothing here is timed."""
+"""What a guard costs does not grow with the parameters or the steps, and ends with it. Little here is timed."""
 
 from __future__ import annotations
 
 import gc
 import sys
+import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch.optim import SGD
 from torch.optim.optimizer import Optimizer, _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 import loopguard
+from loopguard.runtime.names import parameter_names
 from loopguard.runtime.watch import Watch
 
 HERE = f"{Path(loopguard.__file__).parent}/"
@@ -85,6 +87,46 @@ def test_a_full_ledger_costs_a_few_calls_a_parameter() -> None:
     few, many = calls(4, "full"), calls(400, "full")
     assert len({*few}) == len({*many}) == 1
     assert 1 <= (many[0] - few[0]) / 396 < 8
+
+
+@pytest.mark.parametrize("ledger", LEDGERS)
+def test_the_first_steps_cost_as_many_calls_for_each_parameter(ledger: Literal["auto", "full"]) -> None:
+    """In these everything is looked at, in a guard of either kind."""
+
+    def first(parameters: int) -> int:
+        made = 0
+
+        def hear(frame: FrameType, event: str, argument: object) -> None:
+            nonlocal made
+            if event in ("call", "c_call"):
+                made += frame.f_code.co_filename.startswith(HERE)
+
+        run = training(parameters)
+        sys.setprofile(hear)
+        try:
+            watched(run, 8, lambda step: None, ledger)
+        finally:
+            sys.setprofile(None)
+        return made
+
+    few, many, most = first(300), first(900), first(1500)
+    assert most - many == pytest.approx(many - few, rel=0.1)
+    assert (most - few) / 1200 < 250
+
+
+def test_names_are_found_in_time_that_grows_with_their_number_and_not_with_its_square() -> None:
+    def seconds(layers: int) -> float:
+        model = nn.Sequential(*(nn.Linear(1, 1) for _ in range(layers)))
+        parameters = list(model.parameters())
+        taken = []
+        for _ in range(5):
+            begun = time.process_time()
+            names = parameter_names(parameters, [sys._getframe()])
+            taken.append(time.process_time() - begun)
+        assert names[-1] == f"{layers - 1}.bias"
+        return min(taken)
+
+    assert seconds(4000) < 10 * seconds(1000)
 
 
 @pytest.mark.parametrize("ledger", LEDGERS)

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from loopguard.lifecycles.ranks import Mistake
-from loopguard.runtime import distributed
+from loopguard.runtime import distributed, replicas
 from loopguard.runtime.distributed import Divergence, Ranks, is_moment, rank_of_process
 from loopguard.runtime.replicas import Replica, checksums
 
@@ -275,6 +277,20 @@ def test_one_bit_more_or_less_changes_the_checksum_and_only_its_own(dtype: torch
 def test_checksums_do_not_depend_on_strides_and_take_nan_for_nan() -> None:
     values = torch.tensor([[1.0, float("nan")], [float("inf"), -0.0]])
     assert checksums([values]) == checksums([values.t().contiguous().t()])
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(FLOATS), st.integers(0, 9), st.integers(0, 40)), max_size=12))
+def test_checksums_are_the_same_for_small_parameters_that_are_summed_together(
+    shapes: list[tuple[torch.dtype, int, int]],
+) -> None:
+    torch.manual_seed(0)
+    values = [torch.randn(rows, columns).to(dtype) for dtype, rows, columns in shapes]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(replicas, "_TOGETHER", 3)
+        together = checksums(values)
+        patch.setattr(replicas, "_SMALL", -1)
+        assert together == checksums(values)
 
 
 def test_the_thread_of_a_rank_ends_with_it() -> None:

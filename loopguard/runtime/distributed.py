@@ -26,6 +26,7 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.lifecycles.ranks import Mistake
 from loopguard.runtime.courier import Courier
+from loopguard.runtime.gradients import UNREADABLE
 from loopguard.runtime.rank import launched_rank
 from loopguard.runtime.replicas import Replica, Replicas, checksums, digest, hardware
 
@@ -168,11 +169,11 @@ class Ranks:
     def _post(self, optimizer: Optimizer, replica: Replica, step: int, shared: dict[str, Tensor]) -> None:
         """Tell the others what this rank holds now."""
         names, parameters = list(shared), list(shared.values())
-        content = {
-            "names": digest("\n".join(names)),
-            "hardware": hardware(parameters),
-            "sums": checksums(parameters),
-        }
+        try:
+            sums = checksums(parameters)
+        except UNREADABLE:
+            return
+        content = {"names": digest("\n".join(names)), "hardware": hardware(parameters), "sums": sums}
         key = self._key(replica, optimizer, str(step))
         self._ask(_write, f"{key}/{self.rank}", json.dumps(content))
         posts = self._pending.setdefault(optimizer, deque(maxlen=_KEPT))

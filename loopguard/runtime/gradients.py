@@ -4,6 +4,9 @@ Identity needs a weak reference: the id of a tensor that is gone is given to the
 version of the tensor in place, or puts a new one there (`create_graph=True`); `zero_()` and clipping raise the
 version, too, and `.data.zero_()` does not. So a stamp that has not changed says that nothing was added, and only a
 look at the values says that something was cleared.
+
+Not every tensor has values to look at: on the device `meta` and in a mode that only traces there are none, and a
+subclass may refuse. Nothing is known of those.
 """
 
 from __future__ import annotations
@@ -16,6 +19,9 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+UNREADABLE = (RuntimeError, TypeError)
+"""What torch and subclasses of tensors raise where there are no values to look at."""
+
 Stamp = tuple["ref[Tensor]", int] | None
 """The gradient that a parameter has at a moment: itself, weakly, and its version. None: it has none."""
 
@@ -23,7 +29,10 @@ Stamp = tuple["ref[Tensor]", int] | None
 def version_of(grad: Tensor) -> int:
     """How often a gradient was written in place; of a DTensor, how often its local shard was."""
     local = getattr(grad, "_local_tensor", None)
-    version: int = grad._version if local is None else local._version
+    try:
+        version: int = grad._version if local is None else local._version
+    except RuntimeError:  # made in inference mode: nobody counts
+        return -1
     return version
 
 
@@ -41,16 +50,19 @@ def is_same(parameter: Tensor, before: Stamp) -> bool:
     return before[0]() is grad and before[1] == version_of(grad)
 
 
-def is_zero(grad: Tensor) -> bool:
-    """Whether a gradient holds nothing but zeros. Synchronises an accelerator."""
-    with torch.no_grad(), torch._C.DisableTorchFunction():
-        values: Any = grad.detach()
-        values = getattr(values, "_local_tensor", values)
-        if values.layout is not torch.strided:
-            values = values.coalesce().values() if values.layout is torch.sparse_coo else values.values()
-        if values.is_floating_point() and values.element_size() == 1:
-            values = values.float()  # eight-bit floats have no comparisons
-        return not bool(values.any())
+def is_zero(grad: Tensor) -> bool | None:
+    """Whether a gradient holds nothing but zeros; None where that cannot be seen. Synchronises an accelerator."""
+    try:
+        with torch.no_grad(), torch._C.DisableTorchFunction():
+            values: Any = grad.detach()
+            values = getattr(values, "_local_tensor", values)
+            if values.layout is not torch.strided:
+                values = values.coalesce().values() if values.layout is torch.sparse_coo else values.values()
+            if values.is_floating_point() and values.element_size() == 1:
+                values = values.float()  # eight-bit floats have no comparisons
+            return not bool(values.any())
+    except UNREADABLE:
+        return None
 
 
 def parameters_of(optimizer: Optimizer) -> Iterator[Tensor]:

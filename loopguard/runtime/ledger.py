@@ -324,7 +324,7 @@ class Account:
         if (
             self.row.used
             and there
-            and not any(is_zero(grad) for grad in grads if grad is not None)
+            and all(is_zero(grad) is False for grad in grads if grad is not None)
             and self._is_edited()
         ):
             self.row = FRESH  # scaled or replaced by hand: what the author makes of it is the author's
@@ -332,7 +332,7 @@ class Account:
                 self.use.forget()
             self._journal.disturb()
             return None
-        left = [p for p in parameters_of(optimizer) if p.grad is not None and not (values and is_zero(p.grad))]
+        left = [p for p in parameters_of(optimizer) if p.grad is not None and (not values or is_zero(p.grad) is False)]
         if not left:
             self._trusted += there > 0
             return self.clear(self.doubt, seen=False)
@@ -365,7 +365,7 @@ class Account:
         """Whether somebody has put gradients there by hand."""
         if row is not CLEAN:
             return self._is_edited()
-        return any(p.grad is not None and not is_zero(p.grad) for p in parameters_of(optimizer))
+        return any(p.grad is not None and is_zero(p.grad) is not True for p in parameters_of(optimizer))
 
 
 def _has_changed(parameter: Tensor, grad: Tensor | None, version: int) -> bool:

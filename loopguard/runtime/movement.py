@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
+from loopguard.runtime.gradients import UNREADABLE
 from loopguard.runtime.replicas import checksums, is_comparable
 
 _PROOF = 16
@@ -35,8 +36,11 @@ class Movement:
         """Look at the parameters before a step, counted from 1, if it is one to look at. Whether it is."""
         is_sparse = step & (step - 1) == 0
         if is_sparse or self._still:
-            chosen = [(p, rate) for p, rate in _fed(optimizer) if is_sparse or id(p) in self._still]
-            sums = checksums([p for p, _ in chosen])
+            try:
+                chosen = [(p, rate) for p, rate in _fed(optimizer) if is_sparse or id(p) in self._still]
+                sums = checksums([p for p, _ in chosen])
+            except UNREADABLE:
+                chosen, sums = [], []
             self._looked = [(p, rate, total) for (p, rate), total in zip(chosen, sums, strict=True)]
         return is_sparse or bool(self._still)
 
@@ -45,13 +49,16 @@ class Movement:
         if not self._looked:
             return []
         looked, self._looked = self._looked, []
-        sums = checksums([p for p, _, _ in looked])
         before, self._still = self._still, {}
-        for (p, rate, total), now in zip(looked, sums, strict=True):
-            if now == total and _should_move(p, rate):
-                known, times = before.get(id(p), (None, 0))
-                is_known = known is not None and known() is p
-                self._still[id(p)] = (ref(p), times + 1 if is_known else 1)
+        try:
+            sums = checksums([p for p, _, _ in looked])
+            still = [p for (p, rate, total), now in zip(looked, sums, strict=True) if now == total and _moves(p, rate)]
+        except UNREADABLE:
+            return []
+        for p in still:
+            known, times = before.get(id(p), (None, 0))
+            is_known = known is not None and known() is p
+            self._still[id(p)] = (ref(p), times + 1 if is_known else 1)
         proved = (weak() for weak, times in self._still.values() if times == _PROOF)
         return [parameter for parameter in proved if parameter is not None]
 
@@ -66,7 +73,7 @@ def _fed(optimizer: Optimizer) -> Iterator[tuple[Tensor, float]]:
                     yield p, float(rate)
 
 
-def _should_move(parameter: Tensor, rate: float) -> bool:
+def _moves(parameter: Tensor, rate: float) -> bool:
     """Whether a step of any kind has to change at least one bit of a parameter.
 
     Some move by the gradient times the learning rate, some by the learning rate whatever the gradient. Gradients that

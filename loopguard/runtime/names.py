@@ -85,6 +85,13 @@ def modules_in(frames: Iterable[FrameType]) -> Iterator[tuple[str, torch.nn.Modu
                             yield f"{name}.{key}", item
 
 
+def _named(module: torch.nn.Module) -> list[tuple[str, Tensor]]:
+    try:
+        return list(module.named_parameters(remove_duplicate=False))
+    except RuntimeError:  # another thread is building it
+        return []
+
+
 def modules_alive() -> list[torch.nn.Module]:
     """All modules of the process. Takes a tenth of a second."""
     return _alive(torch.nn.Module)
@@ -92,7 +99,8 @@ def modules_alive() -> list[torch.nn.Module]:
 
 def optimizers_alive() -> list[Optimizer]:
     """All optimizers of the process. Takes a tenth of a second."""
-    return _alive(Optimizer)
+    # Another thread may be building one: what it holds comes last.
+    return [optimizer for optimizer in _alive(Optimizer) if "param_groups" in vars(optimizer)]
 
 
 def _alive(kind: type[_Kind]) -> list[_Kind]:
@@ -105,10 +113,8 @@ def parameter_names(parameters: Sequence[Tensor], frames: Sequence[FrameType]) -
     wanted = {id(p) for p in parameters}
     known: dict[int, str] = {}
     for modules in (lambda: (module for _, module in modules_in(frames)), modules_alive):
-        candidates = [
-            {id(p): name for name, p in module.named_parameters(remove_duplicate=False) if id(p) in wanted - set(known)}
-            for module in modules()
-        ]
+        missing = wanted - known.keys()
+        candidates = [{id(p): name for name, p in _named(module) if id(p) in missing} for module in modules()]
         for names in sorted(candidates, key=lambda names: -len(names)):
             for key, name in names.items():
                 known.setdefault(key, name)

@@ -11,6 +11,7 @@ import hashlib
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from weakref import ref
 
 import torch
@@ -121,15 +122,27 @@ def digest(text: str) -> str:
 
 
 def checksums(parameters: Sequence[Tensor]) -> list[int]:
-    """For each parameter a checksum of its bits. Synchronises an accelerator, once for each of them in use."""
+    """For each parameter a checksum of its bits. Synchronises an accelerator.
+
+    Small ones are summed together: a call of torch for each part of each sum takes longer than the sums.
+    """
     with torch.no_grad(), torch._C.DisableTorchFunction():
-        sums = [_checksum(_bits(p)) for p in parameters]
-        on: dict[torch.device, list[int]] = {}
-        for number, total in enumerate(sums):
-            on.setdefault(total.device, []).append(number)
-        values = [0] * len(sums)
-        for numbers in on.values():
-            for number, value in zip(numbers, torch.stack([sums[n] for n in numbers]).tolist(), strict=True):
+        sums: dict[torch.device, list[tuple[Sequence[int], Tensor]]] = {}
+        small: dict[tuple[torch.device, torch.dtype], list[tuple[int, Tensor]]] = {}
+        for number, bits in enumerate(map(_bits, parameters)):
+            if bits.numel() > _SMALL:
+                sums.setdefault(bits.device, []).append(([number], _checksum(bits).view(1)))
+            else:
+                small.setdefault((bits.device, bits.dtype), []).append((number, bits))
+        for (device, _), those in small.items():
+            weights = _weights(device)
+            for start in range(0, len(those), _TOGETHER):
+                numbers, parts = zip(*those[start : start + _TOGETHER], strict=True)
+                sums.setdefault(device, []).append((numbers, _checksums(parts, weights)))
+        values = [0] * len(parameters)
+        for found in sums.values():
+            every = torch.cat([part for _, part in found]).tolist()
+            for number, value in zip((number for numbers, _ in found for number in numbers), every, strict=True):
                 values[number] = value
         return values
 
@@ -144,6 +157,15 @@ def hardware(parameters: Sequence[Tensor]) -> str:
 
 _PERIODS = (61, 64)
 
+_MIX = 31
+"""By what the sums of the two periods are told apart."""
+
+_SMALL = 1024
+"""How many elements a parameter may have to be summed with others."""
+
+_TOGETHER = 256
+"""How many of those are summed at a time. What that takes for a moment does not grow with their number."""
+
 _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
@@ -156,7 +178,7 @@ def _bits(parameter: Tensor) -> Tensor:
 
 def _checksum(bits: Tensor) -> Tensor:
     first, second = (_folded(bits, period) for period in _PERIODS)
-    return first + 31 * second
+    return first + _MIX * second
 
 
 def _folded(bits: Tensor, period: int) -> Tensor:
@@ -168,6 +190,21 @@ def _folded(bits: Tensor, period: int) -> Tensor:
     sums = bits[:whole].view(-1, period).sum(0, dtype=torch.int64)
     sums[: len(bits) - whole] += bits[whole:]
     return (sums * torch.arange(1, 2 * period, 2, device=sums.device)).sum()
+
+
+def _checksums(parts: Sequence[Tensor], weights: Tensor) -> Tensor:
+    """The checksum of each of several small tensors, all at once: the differences of one running sum."""
+    lengths = [part.numel() for part in parts]
+    summands = torch.cat([*parts]) * torch.cat([weights[:length] for length in lengths])
+    ends = torch.tensor([0, *accumulate(lengths)], device=weights.device)
+    return torch.cat([weights.new_zeros(1), summands.cumsum(0)])[ends].diff()
+
+
+def _weights(device: torch.device) -> Tensor:
+    """By what the elements of a small tensor are multiplied, in both periods."""
+    place = torch.arange(_SMALL, device=device)
+    first, second = (2 * (place % period) + 1 for period in _PERIODS)
+    return first + _MIX * second
 
 
 def is_comparable(parameter: Tensor) -> bool:
