@@ -118,7 +118,7 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
         for _ in progress(done, len(files), sys.stderr, wanted=not options["quiet"]):
             pass
         if cache is not None and cache.problem is not None:
-            _warn(f"{shown(cache.path)} {cache.problem}: the cache is not up to date")
+            warn(f"{shown(cache.path)} {cache.problem}: the cache is not up to date")
     report = checker.finish()
     _tell(error for error in report.errors if error not in told)
     _show_crashes(report, options["verbose"])
@@ -190,7 +190,7 @@ def _cache(resolver: Resolver, roots: Sequence[Path], options: dict[str, Any]) -
     except CacheFolderError as error:
         if given is not None:
             raise UsageError(f"--cache-dir: {given}: {error}") from None
-        _warn(f"{shown(path)} {error}: there is no cache")
+        warn(f"{shown(path)} {error}: there is no cache")
         return None
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, ParamSpec
 
 import click
 
 from loopguard import atomic, catalogue, paths
 from loopguard.check import Checker, Report
+from loopguard.cli import REPORT_IT
 from loopguard.commands.options import file_path
 from loopguard.config import Options
 from loopguard.crosscheck import Visits, verdict
@@ -25,6 +26,8 @@ from loopguard.runtime.rank import launched_rank
 from loopguard.runtime.session import Session
 from loopguard.runtime.termination import before_termination
 from loopguard.settings import Resolver
+
+_P = ParamSpec("_P")
 
 
 @click.command("run", context_settings={"allow_interspersed_args": False})
@@ -104,9 +107,9 @@ class _Guarded:
 
     def __call__(self) -> None:
         """Run it. Raises what it raises."""
-        before_termination(self._terminated)
+        before_termination(_harmless(self._terminated))
         self.session.begin()
-        self.program.run(self.arguments, self._ended, self._summarise)
+        self.program.run(self.arguments, _harmless(self._ended), _harmless(self._summarise))
 
     def _ended(self, error: BaseException | None) -> None:
         """The program has ended, or is about to show what has ended it early."""
@@ -158,3 +161,15 @@ class _Guarded:
 
     def _context(self) -> Context:
         return Context(style(), self.checked.source)
+
+
+def _harmless(work: Callable[_P, None]) -> Callable[_P, None]:
+    """The same work, of which no bug gets into the program: that ends with its own exit code."""
+
+    def attempt(*args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            work(*args, **kwargs)
+        except Exception as error:
+            say(f"loopguard: warning: internal error: {error!r}; {REPORT_IT}")
+
+    return attempt

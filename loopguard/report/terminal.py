@@ -1,9 +1,14 @@
-"""What is said on stderr, be it while somebody else's program has the terminal."""
+"""What is said on stderr, be it while somebody else's program has the terminal.
+
+The program may have closed its streams, or have put objects of its own in their place, which lack methods or raise
+whatever they like. None of that is a reason to stop watching, let alone training.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from typing import Any
 
 from loopguard.escape import visible
 from loopguard.report.style import Style, choose
@@ -11,22 +16,34 @@ from loopguard.report.style import Style, choose
 
 def style() -> Style:
     """The style of stderr."""
-    return choose("auto", sys.stderr is not None and sys.stderr.isatty(), os.environ)
+    return choose("auto", _is_terminal(sys.stderr), os.environ)
 
 
-def say(text: str) -> None:
-    """Print on stderr, in the right place among what the program prints.
+def say(text: str) -> bool:
+    """Print on stderr, in the right place among what the program prints. Whether it was taken."""
+    _put(sys.stdout, "")
+    return _put(sys.stderr, f"{text}\n")
 
-    Where nobody reads it any more nothing is printed: that is no reason to stop watching, let alone training.
-    """
-    if sys.stderr is None:
-        return
+
+def _is_terminal(stream: Any) -> bool:
     try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        print(text, file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # the reader is gone, or the stream is closed
-        return
+        return bool(stream.isatty())
+    except Exception:  # there is none (`pythonw`), it is closed, or not a file
+        return False
+
+
+def _put(stream: Any, text: str) -> bool:
+    """Write a text and all that was written before. False where the stream is none, or its reader is gone."""
+    try:
+        if text:
+            try:
+                stream.write(text)
+            except UnicodeEncodeError:
+                stream.write(text.encode("ascii", "backslashreplace").decode("ascii"))
+        stream.flush()
+    except Exception:
+        return False
+    return True
 
 
 def note(message: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from loopguard.errors import LoopguardError
 from loopguard.report.terminal import warn
 from loopguard.runtime.arrival import on_arrival
 
@@ -50,8 +49,8 @@ class Session:
 
             watch = new_watch(self._on_finding, ledger=self._ledger)
             begin(watch)
-        except (LoopguardError, ImportError, AttributeError) as error:
-            # A configuration that makes no sense, or a torch that is not as it was: the program is none the worse.
+        except Exception as error:
+            # A configuration that makes no sense, a torch that is not as it was, or a bug: the program is none the worse.
             warn(f"this run is not watched: {error}")
         else:
             self.watch = watch

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -12,6 +11,7 @@ from torch.optim.optimizer import Optimizer
 from loopguard.escape import visible
 from loopguard.events import Kind, Place
 from loopguard.finding import Finding
+from loopguard.report.terminal import say
 from loopguard.runtime import hooks
 from loopguard.runtime.bookkeeper import Bookkeeper
 from loopguard.runtime.cruise import Cruise
@@ -113,5 +113,5 @@ class Watch:
         text = f"loopguard has failed and watches no longer; your training is not affected ({visible(repr(error))})"
         try:
             warnings.warn(text, RuntimeWarning, stacklevel=2)
-        except RuntimeWarning:  # the user has turned warnings into errors
-            print(text, file=sys.stderr)
+        except Exception:  # warnings are errors here, or go to a stream that does not take them
+            say(text)
