@@ -67,9 +67,9 @@ class _Walk:
                 if _ignored(entry.path, is_directory, ignored):
                     continue
                 if is_directory:
-                    (links if entry.is_symlink() else directories).append((Path(entry.path), ignored))
+                    (links if entry.is_symlink() else directories).append((directory / entry.name, ignored))
                 elif settings.error is None:
-                    yield Path(entry.path)
+                    yield directory / entry.name
 
     def _entries(self, directory: Path, entered: set[tuple[int, int]]) -> list[os.DirEntry[str]]:
         """What is in a directory; nothing if it was entered before."""

@@ -29,7 +29,7 @@ _AUTOMAGIC = re.compile(
     r"|set_env|sx|system|tb|time|timeit|unalias|unload_ext|uv|who|who_ls|whos|xdel|xmode)"
     r"[ \t]+(?![=,(:]|[-+*/%&|^@<>!]{1,2}=)\S"
 )
-_PIECE = re.compile(r"""\"{3}|'{3}|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\#.*|[(\[{]|[)\]}]|\\$""")
+_PIECE = re.compile(r"""\"{3}|'{3}|"(?:\\.|[^"\\])*+"?|'(?:\\.|[^'\\])*+'?|\#.*|[(\[{]|[)\]}]|\\$""")
 _END_OF = {quote: re.compile(rf"(?:\\.|[^\\])*?{quote}") for quote in ('"""', "'''")}
 
 

@@ -203,11 +203,13 @@ class Resolver:
         """Find the settings of a directory, which are those of the directories on the way to their file, too."""
         passed: list[Path] = []
         settings: Settings | None = None
-        for folder in (directory, *directory.parents):
+        folder = directory
+        while True:  # mostly, the next folder is known: `parents` would make all of them
             settings = self._found.get(folder) or self._in(folder, is_top)
             passed.append(folder)
-            if settings is not None:
+            if settings is not None or folder == folder.parent:
                 break
+            folder = folder.parent
         self._found.update(dict.fromkeys(passed, settings or Settings((self.command_line,), is_top=is_top)))
 
     def _in(self, directory: Path, is_top: bool) -> Settings | None:

@@ -34,7 +34,7 @@ class Source:
     `cells` are a notebook's code cells, in order; empty for any other file.
     """
 
-    __slots__ = ("_lines", "_starts", "cells", "file", "path", "text")
+    __slots__ = ("_lines", "_numbered", "_starts", "cells", "file", "path", "text")
 
     def __init__(self, path: str, text: str, file: Path | None = None, cells: Sequence[Cell] = ()) -> None:
         self.path = path
@@ -43,6 +43,7 @@ class Source:
         self.cells = tuple(cells)
         self._lines: list[str] | None = None
         self._starts = [cell.start for cell in self.cells]
+        self._numbered: dict[int | None, Cell] = {cell.number: cell for cell in self.cells}
 
     @classmethod
     def from_bytes(cls, data: bytes, path: str, file: Path | None = None) -> Source:
@@ -71,10 +72,8 @@ class Source:
     def row(self, place: Place, end: bool = False) -> int:
         """The row in the text at which `place` starts, or at which it ends."""
         row = place.end_row if end else place.row
-        for cell in self.cells:
-            if cell.number == place.cell:
-                return row + cell.start - 1
-        return row
+        cell = self._numbered.get(place.cell)
+        return row + cell.start - 1 if cell is not None else row
 
     def line(self, row: int, cell: int | None = None) -> str:
         """One line of the file as the user wrote it (magics and all), "" where there is none."""
@@ -83,9 +82,8 @@ class Source:
 
     def lines(self, cell: int | None = None) -> Sequence[str]:
         """All lines of the file, or of one cell of the notebook."""
-        for item in self.cells:
-            if item.number == cell:
-                return item.lines
+        if cell in self._numbered:
+            return self._numbered[cell].lines
         if self._lines is None:
             # Not splitlines(): it would split at form feeds and other characters that end no line of Python.
             self._lines = self.text.split("\n")

@@ -13,8 +13,11 @@ spans several counts for all of them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import sys
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from loopguard.case import Case
@@ -43,13 +46,25 @@ class Comment:
     rules: tuple[str, ...] | None
     noqa: bool
     whole_file: bool
-    used: set[str] = field(default_factory=set)
 
-    def covers(self, finding: Finding) -> str | None:
-        """The word of the comment that names the finding's rule ("" if it names none and means all)."""
-        if self.rules is None:
-            return ""
-        return next((rule for rule in self.rules if rule in (finding.code, finding.name)), None)
+
+_ALL = ""
+"""What comments name that name no rule, and mean all."""
+
+
+class Ranges:
+    """Ranges of rows, and which rows meet one of them."""
+
+    def __init__(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Make it of the first and last rows of each."""
+        ordered = sorted(ranges)
+        self._starts = [first for first, _ in ordered]
+        self._ends = list(accumulate((last for _, last in ordered), max))
+
+    def meet(self, first: int, last: int) -> bool:
+        """Whether one of the ranges has a row from `first` to `last`."""
+        at = bisect_right(self._starts, last)
+        return at > 0 and self._ends[at - 1] >= first
 
 
 class Suppressions:
@@ -58,6 +73,13 @@ class Suppressions:
     def __init__(self, source: Source) -> None:
         self.source = source
         self._comments = list(_suppressions(source))
+        ranges: dict[str, list[tuple[int, int]]] = {}
+        for comment in self._comments:
+            for rule in (_ALL,) if comment.rules is None else comment.rules:
+                ranges.setdefault(rule, []).append(_rows(comment))
+        self._ranges = {rule: Ranges(found) for rule, found in ranges.items()}
+        self._hidden: dict[str, list[tuple[int, int]]] = {}
+        self._names: dict[str, tuple[str, str]] = {}
 
     @property
     def silent(self) -> bool:
@@ -70,29 +92,36 @@ class Suppressions:
         With `outright` it has to name the finding's rule: a comment for all rules is not enough.
         """
         first, last = self.source.row(finding.place), self.source.row(finding.place, end=True)
-        hidden = False
-        for comment in self._comments:
-            if comment.whole_file or (first < comment.rows.stop and last >= comment.rows.start):
-                word = comment.covers(finding)
-                if word or (word is not None and not outright):
-                    comment.used.add(word)
-                    hidden = True
-        return hidden
+        names = finding.code, finding.name
+        found = [rule for rule in (*names, *(() if outright else (_ALL,))) if self._meets(rule, first, last)]
+        for rule in found:
+            self._hidden.setdefault(rule, []).append((first, last))
+            self._names[rule] = names
+        return bool(found)
+
+    def _meets(self, rule: str, first: int, last: int) -> bool:
+        """Whether a comment about some rows names a rule."""
+        return rule in self._ranges and self._ranges[rule].meet(first, last)
 
     def unused(self, enabled: frozenset[str], default: frozenset[str], catalogue: Catalogue) -> Iterator[Case]:
         """A case for every comment that hid nothing, as far as the rules that are on can tell."""
+        hidden = {rule: Ranges(rows) for rule, rows in self._hidden.items()}
         for comment in self._comments:
+            first, last = _rows(comment)
             if comment.rules is None:
-                if not (comment.used or comment.noqa or comment.whole_file) and default <= enabled:
+                used = _ALL in hidden and hidden[_ALL].meet(first, last)
+                if not (used or comment.noqa or comment.whole_file) and default <= enabled:
                     yield _case(comment, "ALL", "unused")
                 continue
-            unknown, idle = [], []
+            unknown, idle, told = [], [], set[str]()
             for word in comment.rules:
                 entry = catalogue.get(word)
                 if entry is None:
                     if not comment.noqa or word.startswith("LG"):
                         unknown.append(word)
-                elif word not in comment.used and entry.code in enabled and _is_judged(entry):
+                elif word not in told and word in hidden and hidden[word].meet(first, last):
+                    told |= {*self._names[word]} - {word}  # of a rule's code and its name, the first one counts
+                elif entry.code in enabled and _is_judged(entry):
                     idle.append(word)
             if unknown:
                 yield _case(comment, ", ".join(unknown), "unknown code")
@@ -105,7 +134,12 @@ class Suppressions:
         That is how the finding that a comment is unused can itself be hidden.
         """
         row = self.source.row(finding.place)
-        return any(c.covers(finding) for c in self._comments if c.whole_file or row in c.rows)
+        return any(self._meets(rule, row, row) for rule in (finding.code, finding.name))
+
+
+def _rows(comment: Comment) -> tuple[int, int]:
+    """The first and the last row that a comment is about."""
+    return (0, sys.maxsize) if comment.whole_file else (comment.rows.start, comment.rows.stop - 1)
 
 
 def _is_judged(entry: Entry) -> bool:

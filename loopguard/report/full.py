@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from loopguard.events import Moment, Place
 from loopguard.finding import Finding
@@ -98,7 +99,7 @@ def _drawn(
         marks.append(Mark(place.row, place.column, end, [label] if label else [], kind))
         around.update(range(place.row, min(place.end_row, place.row + 2 * _AROUND) + 1))
     if finding.evidence:
-        around.update(_loop_above(lines, min(mark.row for mark in marks)))
+        around.update(_loop_above(lines, _rows_around(source, cell), min(mark.row for mark in marks)))
     else:
         row = finding.place.row
         around.update(range(row - _AROUND, row + _AROUND + 1))
@@ -108,21 +109,33 @@ def _drawn(
     yield from draw(merged(marks), shown, lambda row: source.line(row, cell), width, context.style)
 
 
-def _loop_above(lines: Sequence[str], row: int) -> Iterator[int]:
+def _loop_above(lines: Sequence[str], around: Sequence[int], row: int) -> Iterator[int]:
     """The row of the innermost loop header that the line at `row` stands below, within its function."""
-    if row > len(lines):
-        return
-    indent = _indent(lines[row - 1])
-    for above in range(row - 1, 0, -1):
+    above = around[row - 1] if row <= len(lines) else 0
+    while above:
         text = lines[above - 1].strip()
-        if not text or text.startswith("#") or _indent(lines[above - 1]) >= indent:
-            continue
-        indent = _indent(lines[above - 1])
         if _LOOP.match(text):
             yield above
+        if _LOOP.match(text) or _SCOPE.match(text):
             return
-        if _SCOPE.match(text):
-            return
+        above = around[above - 1]
+
+
+@lru_cache(maxsize=1)
+def _rows_around(source: Source, cell: int | None) -> list[int]:
+    """For each row the last one before it that is indented less, 0 if there is none. Comments count for nothing."""
+    rows: list[int] = []
+    around: list[tuple[int, int]] = []
+    for row, line in enumerate(source.lines(cell), start=1):
+        indent = _indent(line)
+        if line.strip() and not line.lstrip().startswith("#"):
+            while around and around[-1][1] >= indent:
+                around.pop()
+            rows.append(around[-1][0] if around else 0)
+            around.append((row, indent))
+        else:
+            rows.append(next((other for other, size in reversed(around) if size < indent), 0))
+    return rows
 
 
 def _indent(line: str) -> int:

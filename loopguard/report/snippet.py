@@ -12,7 +12,7 @@ instead of shown is escaped, and of a very long line only the part around the ra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from loopguard.escape import characters
@@ -47,7 +47,10 @@ def draw(
     shown, too, if there are few; otherwise an ellipsis stands for them.
     """
     bar = style("frame", "|")
-    rows = sorted({*context, *(mark.row for mark in marks)})
+    marked: dict[int, list[Mark]] = {}
+    for mark in sorted(marks, key=lambda mark: (mark.column, -mark.end)):
+        marked.setdefault(mark.row, []).append(mark)
+    rows = sorted({*context, *marked})
     yield f"{'':{width}} {bar}"
     for before, row in zip([rows[0], *rows], rows, strict=False):
         between = range(before + 1, row)
@@ -56,7 +59,7 @@ def draw(
         else:
             for quiet in between:
                 yield _numbered(quiet, line(quiet), width, style)
-        here = sorted((mark for mark in marks if mark.row == row), key=lambda mark: (mark.column, -mark.end))
+        here = marked.get(row, [])
         text, spans = _on_screen(line(row), [(mark.column, mark.end) for mark in here])
         yield _numbered(row, text, width, style, raw=False)
         for below in _underlined(list(zip(here, spans, strict=True)), style):
@@ -95,25 +98,31 @@ def _underlined(marks: Sequence[tuple[Mark, tuple[int, int]]], style: Style) -> 
     if labels:
         line.put(labels_at, labels.pop(0), last.kind)
     yield line.painted(style)
-    hanging = [(mark, start) for mark, (start, _) in marks[:-1] if mark.labels]
+    # Beyond the end of what is shown of a long line, many stand in one column.
+    hanging: dict[int, list[Mark]] = {}
+    for mark, (start, _) in marks[:-1]:
+        if mark.labels:
+            hanging.setdefault(start, []).append(mark)
     for label in labels:
         line = _connectors(hanging)
         line.put(labels_at, label, last.kind)
         yield line.painted(style)
-    while hanging:
-        mark, start = hanging[-1]
-        yield _connectors(hanging).painted(style)
-        hanging.pop()
-        for label in mark.labels:
-            line = _connectors(hanging)
-            line.put(start, label, mark.kind)
-            yield line.painted(style)
+    for start in reversed(list(hanging)):
+        while hanging[start]:
+            yield _connectors(hanging).painted(style)
+            mark = hanging[start].pop()
+            for label in mark.labels:
+                line = _connectors(hanging)
+                line.put(start, label, mark.kind)
+                yield line.painted(style)
+        del hanging[start]
 
 
-def _connectors(hanging: Sequence[tuple[Mark, int]]) -> _Line:
+def _connectors(hanging: Mapping[int, Sequence[Mark]]) -> _Line:
     line = _Line()
-    for mark, start in hanging:
-        line.put(start, "|", mark.kind)
+    for start, marks in hanging.items():
+        if marks:
+            line.put(start, "|", marks[-1].kind)
     return line
 
 

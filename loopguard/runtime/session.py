@@ -50,7 +50,7 @@ class Session:
             watch = new_watch(self._on_finding, ledger=self._ledger)
             begin(watch)
         except Exception as error:
-            # A configuration that makes no sense, a torch that is not as it was, or a bug: the program is none the worse.
+            # A configuration that makes no sense, another torch than expected, a bug: the program is none the worse.
             warn(f"this run is not watched: {error}")
         else:
             self.watch = watch
