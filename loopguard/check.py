@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loopguard.catalogue import Catalogue
     from loopguard.finding import Finding
     from loopguard.globs import Globs
+    from loopguard.limits import Unjudged
     from loopguard.source import Source
     from loopguard.suppress import Suppressions
 
@@ -35,18 +36,24 @@ class _Rules(NamedTuple):
 
 
 class Report:
-    """What a run has found: ordered findings, crashes, and the sources that renderers quote from.
+    """What a run has found: ordered findings, what was not judged, crashes, and sources for renderers to quote from.
 
     `errors` are those of configurations that hold for a part of the tree only, of which no file was checked.
     """
 
     def __init__(self) -> None:
         self.findings: list[Finding] = []
+        self.unjudged: list[Unjudged] = []
         self.crashes: list[Crash] = []
         self.errors: list[LoopguardError] = []
         self.sources: dict[str, Source | None] = {}
         self.files = 0
         self.analysed = 0
+
+    @property
+    def given_up(self) -> list[Unjudged]:
+        """Of what was not judged in full that of which something remains unsaid."""
+        return [item for item in self.unjudged if item.limit.gives_up]
 
     def source(self, path: str) -> Source | None:
         """The source that is shown as `path`, None if it cannot be read (any more)."""
@@ -75,6 +82,7 @@ class Checker:
         self._suppressions: dict[str, Suppressions | None] = {}
         self._checked: dict[str, Settings] = {}
         self._rules: dict[Settings, _Rules] = {}
+        self._codes: dict[str, frozenset[str]] = {}
         self._report = Report()
 
     def validate(self) -> None:
@@ -129,7 +137,9 @@ class Checker:
         if outcome.crash is not None:
             self._report.crashes.append(outcome.crash)
         self._found += outcome.findings
-        if outcome.remarks and outcome.complete:
+        self._report.unjudged += outcome.unjudged
+        # A comment may hide what was not found because nobody looked.
+        if outcome.remarks and outcome.complete and not any(item.limit.gives_up for item in outcome.unjudged):
             self._checked[path] = settings
 
     def name(self, case: Case) -> Finding | None:
@@ -143,7 +153,7 @@ class Checker:
     def judges(self, mistake: Enum, path: str) -> bool:
         """Whether a rule that is on for a file is about a mistake."""
         rules = self._rules_of(self._settings_of(path, None)).catalogue
-        codes = self._codes(path)
+        codes = self._codes_of(path)
         return any(entry.code in codes and mistake in entry.rule.mistakes for entry in rules)
 
     def source(self, path: str) -> Source | None:
@@ -160,6 +170,7 @@ class Checker:
             kept.setdefault((finding.place, finding.code), finding)
         self._report.findings = sorted(kept.values(), key=_order)
         self._report.errors = self._resolver.errors
+        self._report.unjudged.sort(key=lambda item: (item.place.path, item.place.cell or 0, item.place.row))
         return self._report
 
     def _hidden(self, finding: Finding) -> bool:
@@ -199,7 +210,7 @@ class Checker:
             if suppressions is None:
                 continue
             catalogue = self._rules_of(settings).catalogue
-            codes = self._codes(path)
+            codes = self._codes_of(path)
             for case in suppressions.unused(codes, frozenset(default(catalogue)), catalogue):
                 if settings.withheld is not None and case.facts["why"] == "unknown code":
                     continue  # it may be one of the rules that are not run
@@ -214,11 +225,16 @@ class Checker:
         """Whether the rule of a finding is on for its file. Where no setting names a rule, none has to be loaded."""
         path = finding.place.path
         if self._settings_of(path, None).selects:
-            return finding.code in self._codes(path)
+            return finding.code in self._codes_of(path)
         return not finding.is_advice
 
-    def _codes(self, path: str) -> frozenset[str]:
+    def _codes_of(self, path: str) -> frozenset[str]:
         """The codes that are on for a file."""
+        if path not in self._codes:
+            self._codes[path] = self._codes_for(path)
+        return self._codes[path]
+
+    def _codes_for(self, path: str) -> frozenset[str]:
         file = absolute(Path(path))
         rules = self._rules_of(self._settings_of(path, file))
         codes = rules.codes

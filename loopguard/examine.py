@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loopguard.finding import Finding
     from loopguard.footprint import Footprint, Trace
     from loopguard.knowledge import Knowledge, KnownCall
+    from loopguard.limits import Unjudged
     from loopguard.settings import Settings
     from loopguard.static import Project
 
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
 EVENT = Words(rb"zero_grad|backward|\.step\b|[Oo]ptim", b"optim", b"backward", b".step", b"Optim", b"zero_grad")
 
 # Bytes without this hold no comment that the rules would have to be asked about, unless something is found there.
-DIRECTIVE = Words(rb"loopguard:\s*ignore|noqa.*\bLG[0-9]", b"loopguard", b"noqa", ignoring_case=True)
+DIRECTIVE = Words(
+    rb"loopguard:\s*ignore|(?m:^)(?>.*?noqa).*\bLG[0-9]",  # what follows some `noqa` follows the first
+    *(b"loopguard", b"noqa"),
+    ignoring_case=True,
+)
 
 # Bytes without this hold no comment at all that could hide a finding.
 MENTION = Words(rb"loopguard|noqa", b"loopguard", b"noqa", ignoring_case=True)
@@ -47,15 +52,16 @@ class Crash(NamedTuple):
 class Outcome:
     """What checking one file has brought. No dataclass: most runs need no other, and what makes them is slow to load.
 
-    `analysed` says that the engine has seen it, `complete` that it could be parsed or need not be, `remarks` that it
-    holds comments which are worth a look.
+    `unjudged` is what was not judged in full. `analysed` says that the engine has seen the file, `complete` that it
+    could be parsed or need not be, `remarks` that it holds comments which are worth a look.
     """
 
-    __slots__ = ("analysed", "complete", "crash", "findings", "remarks")
+    __slots__ = ("analysed", "complete", "crash", "findings", "remarks", "unjudged")
 
     def __init__(
         self,
         findings: Sequence[Finding] = (),
+        unjudged: Sequence[Unjudged] = (),
         *,
         analysed: bool = False,
         complete: bool = True,
@@ -63,6 +69,7 @@ class Outcome:
         crash: Crash | None = None,
     ) -> None:
         self.findings = list(findings)
+        self.unjudged = list(unjudged)
         self.analysed = analysed
         self.complete = complete
         self.remarks = remarks
@@ -239,9 +246,8 @@ class Examiner:
             from loopguard import static
 
             outcome.analysed = True
-            outcome.findings += _judged(
-                static.analyse(source, self._project(terms, len(source.text))), terms.rules, outcome
-            )
+            project = self._project(terms, len(source.text))
+            outcome.findings += _judged(static.analyse(source, project, outcome.unjudged), terms.rules, outcome)
 
 
 def _judged(cases: Iterator[Case], rules: tuple[Path, ...], outcome: Outcome) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Findings as one line of text, and back. What was not written so, or has been changed, is a `ValueError`."""
+"""Findings, and what was not judged, as one line of text, and back. Anything else is a `ValueError`."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ from typing import Any, TypeVar
 
 from loopguard.events import Event, Kind, Moment, Place
 from loopguard.finding import Finding
+from loopguard.limits import Limit, Unjudged
 
 _Value = TypeVar("_Value")
 
 _LEVELS = ("error", "warning", "advice")
 
 
-def dump(findings: Sequence[Finding]) -> str:
-    """The text of some findings."""
-    return json.dumps([_plain(finding) for finding in findings], separators=(",", ":"))
+def dump(findings: Sequence[Finding], unjudged: Sequence[Unjudged]) -> str:
+    """The text of some findings, and of what was not judged in full."""
+    left = [[_row(item.place), item.what, item.limit.name] for item in unjudged]
+    return json.dumps([[_plain(finding) for finding in findings], left], separators=(",", ":"))
 
 
-def load(text: str) -> list[Finding]:
-    """The findings in a text. Raises `ValueError`."""
+def load(text: str) -> tuple[list[Finding], list[Unjudged]]:
+    """The findings in a text, and what was not judged in full. Raises `ValueError`."""
     try:
-        items = json.loads(text)
+        findings, left = _list(json.loads(text), 2)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
-    return [_finding(*_list(item, 10)) for item in _list(items)]
+    return (
+        [_finding(*_list(item, 10)) for item in _list(findings)],
+        [_unjudged(*_list(item, 3)) for item in _list(left)],
+    )
 
 
 def _plain(finding: Finding) -> list[Any]:
@@ -58,6 +63,12 @@ def _finding(*fields: Any) -> Finding:
         tuple(_is(name, str) for name in _list(parameters)),
         None if url is None else _is(url, str),
     )
+
+
+def _unjudged(place: Any, what: Any, limit: Any) -> Unjudged:
+    if limit not in Limit.__members__:
+        raise ValueError(f"no limit: {limit}")
+    return Unjudged(_place(*_list(place, 6)), _is(what, str), Limit[limit])
 
 
 def _moment(kind: Any, subject: Any, place: Any, text: Any, when: Any, note: Any, iteration: Any) -> Moment:

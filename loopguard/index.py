@@ -1,15 +1,16 @@
 """The text of an index of the cache: lines about files and about directories, which refer to each other by number.
 
 A line about a file: path, stamp, digest, flags and the key of the user's rules (if it was checked), the numbers of the
-files that it leads to and of the directories in which some were missing, and the findings as JSON, if there are any. A
-line about a directory starts with a tab: path, stamp, and the names that were missing in it.
+files that it leads to and of the directories in which some were missing, and as JSON the findings and what was not
+judged in full, if there is any. A line about a directory starts with a tab: path, stamp, and the names that were
+missing in it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from sys import intern
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from loopguard.examine import NOTHING, Outcome, Visit
 from loopguard.stamps import Seen, stamp
 
 if TYPE_CHECKING:
-    from loopguard.finding import Finding
     from loopguard.footprint import Trace
 
 UNIT = "\x1f"
@@ -52,7 +52,7 @@ class Record:
         if self.findings:
             from loopguard import finding_text
 
-            outcome.findings = finding_text.load(self.findings)
+            outcome.findings, outcome.unjudged = finding_text.load(self.findings)
         for letter, name in _FLAGS.items():
             setattr(outcome, name, letter in self.state)
         return outcome
@@ -150,7 +150,7 @@ class Writer:
         for (seen, outcome), rules in new:
             if outcome.crash is None and seen.digest:
                 self._gathered.see(seen)
-                results[seen.path] = (_flags(outcome), rules, _text(outcome.findings))
+                results[seen.path] = (_flags(outcome), rules, _text(outcome))
         changed = self._take_over()
         gone = self._look_again()
         doubtful = self._leading_to(self._gathered.torn | gone)
@@ -250,9 +250,10 @@ def _numbers(text: str, end: int) -> list[int]:
     return numbers
 
 
-def _text(findings: Sequence[Finding]) -> str:
-    if not findings:
+def _text(outcome: Outcome) -> str:
+    """The findings, and what was not judged in full."""
+    if not (outcome.findings or outcome.unjudged):
         return ""
     from loopguard import finding_text
 
-    return finding_text.dump(findings)
+    return finding_text.dump(outcome.findings, outcome.unjudged)

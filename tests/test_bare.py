@@ -212,7 +212,7 @@ def test_a_random_program_means_the_same(text: str) -> None:
 def test_a_bare_tree_shows_the_same_mistakes(text: str) -> None:
     project = Project([])
     trees = bare(text), ParsedTree(text)
-    mine, other = (shown(_analyse(File(Source("train.py", text), project, tree), ())) for tree in trees)
+    mine, other = (shown(_analyse(File(Source("train.py", text), project, tree), (), {})) for tree in trees)
     assert mine == other
 
 
@@ -220,8 +220,8 @@ def test_a_bare_tree_shows_the_same_mistakes(text: str) -> None:
 @given(PROGRAMS)
 def test_where_mistakes_were_seen_a_second_look_sees_them_all(text: str) -> None:
     file = File(Source("train.py", text), Project([]), ParsedTree(text))
-    seen = shown(_analyse(file, ()))
-    assert not seen or shown(_analyse(file, {number for _, number in seen})) == seen
+    seen = shown(_analyse(file, (), {}))
+    assert not seen or shown(_analyse(file, {number for _, number in seen}, {})) == seen
 
 
 def test_a_second_look_at_a_function_knows_what_the_top_level_binds() -> None:

@@ -39,9 +39,9 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     analyse = static.analyse
     paths: list[str] = []
 
-    def tell(source, project):  # type: ignore[no-untyped-def]
+    def tell(source, project, unjudged):  # type: ignore[no-untyped-def]
         paths.append(source.path)
-        return analyse(source, project)
+        return analyse(source, project, unjudged)
 
     monkeypatch.setattr("loopguard.static.analyse", tell)
     return paths

@@ -20,6 +20,7 @@ from loopguard.events import Event, Kind, Moment, Place
 from loopguard.finding import Finding
 from loopguard.finding_text import dump, load
 from loopguard.index import Index
+from loopguard.limits import Limit, Unjudged
 
 USES = "from helper import prepare\n" + BROKEN.replace("    loss = ", "    prepare(optimizer)\n    loss = ")
 FILES = {
@@ -158,18 +159,21 @@ FOUND = st.builds(
 )
 
 
+LEFT = st.builds(Unjudged, PLACES, TEXTS, st.sampled_from(Limit))
+
+
 @fuzz(150)
-@given(st.lists(FOUND, max_size=3))
-def test_findings_come_back_as_they_were(findings: list[Finding]) -> None:
-    text = dump(findings)
-    assert load(text) == findings
+@given(st.lists(FOUND, max_size=3), st.lists(LEFT, max_size=3))
+def test_findings_come_back_as_they_were(findings: list[Finding], unjudged: list[Unjudged]) -> None:
+    text = dump(findings, unjudged)
+    assert load(text) == (findings, unjudged)
     assert not {"\n", "\t"} & {*text}
 
 
 @fuzz(100)
-@given(st.lists(FOUND, min_size=1, max_size=2), st.data())
-def test_other_text_is_no_findings(findings: list[Finding], data: st.DataObject) -> None:
-    text = data.draw(spoilt(dump(findings)))
+@given(st.lists(FOUND, min_size=1, max_size=2), st.lists(LEFT, max_size=2), st.data())
+def test_other_text_is_no_findings(findings: list[Finding], unjudged: list[Unjudged], data: st.DataObject) -> None:
+    text = data.draw(spoilt(dump(findings, unjudged)))
     with pytest.raises(ValueError):
         load(text)
 

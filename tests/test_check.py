@@ -105,10 +105,10 @@ def test_a_crash_is_one_line_and_the_other_files_are_checked(run: Run, write, mo
 
     analyse = static.analyse
 
-    def fail(source, project):  # type: ignore[no-untyped-def]
+    def fail(source, project, unjudged):  # type: ignore[no-untyped-def]
         if source.path == "a.py":
             raise RuntimeError("two\nlines" + "x" * 1000)
-        return analyse(source, project)
+        return analyse(source, project, unjudged)
 
     write("a.py")
     write("b.py")
@@ -142,8 +142,8 @@ def test_equal_findings_are_shown_once_in_order(run: Run, write, monkeypatch: py
 
     analyse = static.analyse
 
-    def twice(source, project):  # type: ignore[no-untyped-def]
-        cases = list(analyse(source, project))
+    def twice(source, project, unjudged):  # type: ignore[no-untyped-def]
+        cases = list(analyse(source, project, unjudged))
         return iter([*cases[::-1], *cases])
 
     second = BROKEN.partition("\n\n")[2].replace("optimizer", "other")
@@ -159,10 +159,10 @@ def test_a_finding_in_another_file_obeys_the_comments_there(run: Run, write, mon
 
     analyse = static.analyse
 
-    def elsewhere(source, project):  # type: ignore[no-untyped-def]
+    def elsewhere(source, project, unjudged):  # type: ignore[no-untyped-def]
         from loopguard.source import read
 
-        return analyse(read(Path("helper.py")), project)
+        return analyse(read(Path("helper.py")), project, unjudged)
 
     write("helper.py")
     write("main.py", HEALTHY)

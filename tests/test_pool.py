@@ -63,9 +63,9 @@ def test_a_process_that_has_learned_much_makes_way_for_a_fresh_one(tree: Path, w
         "import os, loopguard.examine as examine, loopguard.static as static, loopguard.__main__ as main\n"
         "examine._MUCH = 100_000\n"
         "analyse = static.analyse\n"
-        "def noting(source, project):\n"
+        "def noting(source, project, unjudged):\n"
         "    print(os.getpid(), file=open('processes', 'a'))\n"
-        "    return analyse(source, project)\n"
+        "    return analyse(source, project, unjudged)\n"
         "static.analyse = noting\n"
         "main.main()"
     )
@@ -78,9 +78,9 @@ def test_a_process_that_dies_takes_one_file_along(tree: Path) -> None:
     code = (
         "import os, loopguard.static as static, loopguard.__main__ as main\n"
         "analyse = static.analyse\n"
-        "def deadly(source, project):\n"
+        "def deadly(source, project, unjudged):\n"
         "    if source.path.endswith('train_1.py'): os.kill(os.getpid(), 9)\n"
-        "    return analyse(source, project)\n"
+        "    return analyse(source, project, unjudged)\n"
         "static.analyse = deadly\n"
         "main.main()"
     )

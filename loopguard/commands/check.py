@@ -124,6 +124,8 @@ def command(paths: tuple[str, ...], **options: Any) -> int:
     _show_crashes(report, options["verbose"])
     _show(report, resolver.top.output_format, options)
     if options["verbose"]:
+        for item in report.unjudged:
+            note(str(item))
         seconds = perf_counter() - started
         note(f"{report.files} files, {report.analysed} of them analysed, in {seconds:.2f} s")
     if report.crashes or report.errors:
@@ -203,7 +205,7 @@ def _show(report: Report, name: str, options: dict[str, Any]) -> None:
     if for_people and not options["quiet"] and (report.findings or not (report.crashes or report.errors)):
         from loopguard.report.summary import summary
 
-        _print([summary(report.findings, style)])
+        _print([summary(report.findings, style, report.given_up)])
 
 
 def _rendered(report: Report, name: str, style: Style, counts: bool) -> Iterable[str]:
@@ -211,7 +213,7 @@ def _rendered(report: Report, name: str, style: Style, counts: bool) -> Iterable
     from loopguard.report.summary import statistics, statistics_json
 
     if not counts:
-        return render(name, report.findings, Context(style, report.source))
+        return render(name, report.findings, Context(style, report.source, report.given_up))
     if name.startswith("json"):
         return [statistics_json(report.findings)]
     return statistics(report.findings, style)

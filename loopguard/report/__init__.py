@@ -11,6 +11,7 @@ from loopguard.escape import visible
 
 if TYPE_CHECKING:
     from loopguard.finding import Finding
+    from loopguard.limits import Unjudged
     from loopguard.report.style import Style
     from loopguard.source import Source
 
@@ -20,11 +21,13 @@ _ADDRESS = re.compile(r"https?://[!-~]+")
 class Context(NamedTuple):
     """What a renderer may need besides the findings.
 
-    `source` gives the text of a file by its shown path, None if it cannot be read.
+    `source` gives the text of a file by its shown path, None if it cannot be read. `given_up` is what was not judged in
+    full: formats for programs tell of it with the findings, people read of it in the summary.
     """
 
     style: Style
     source: Callable[[str], Source | None]
+    given_up: Sequence[Unjudged] = ()
 
 
 def render(name: str, findings: Sequence[Finding], context: Context) -> Iterator[str]:

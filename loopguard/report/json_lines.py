@@ -1,4 +1,4 @@
-"""The fields of `json`, one finding a line: https://jsonlines.org."""
+"""The fields of `json`, one record a line: https://jsonlines.org."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from loopguard.escape import dumped
 from loopguard.finding import Finding
 from loopguard.report import Context
-from loopguard.report.json import fields
+from loopguard.report.json import records
 
 
 def render(findings: Sequence[Finding], context: Context) -> Iterator[str]:
-    """The findings, a JSON object each."""
-    for finding in findings:
-        yield dumped(fields(finding, context), separators=(",", ":"))
+    """The findings and what was not judged in full, a JSON object each."""
+    for record in records(findings, context):
+        yield dumped(record, separators=(",", ":"))

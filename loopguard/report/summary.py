@@ -11,11 +11,19 @@ from loopguard.report.style import Style
 
 if TYPE_CHECKING:
     from loopguard.finding import Finding
+    from loopguard.limits import Unjudged
 
 
-def summary(findings: Sequence[Finding], style: Style) -> str:
-    """How many findings there are, by level."""
-    return f"Found {counts(findings, style)}." if findings else "All checks passed!"
+def summary(findings: Sequence[Finding], style: Style, given_up: Sequence[Unjudged] = ()) -> str:
+    """How many findings there are, by level, and what was not judged in full: no praise for that."""
+    found = f"Found {counts(findings, style)}." if findings else "Nothing found." if given_up else "All checks passed!"
+    return f"{found} Not judged in full: {_in_short(given_up)}." if given_up else found
+
+
+def _in_short(given_up: Sequence[Unjudged]) -> str:
+    """The first thing of some, and how many more there are."""
+    things = list(dict.fromkeys(f"{visible(item.what)} at {item.place}" for item in given_up))
+    return f"{things[0]} and {len(things) - 1} more; -v lists them" if things[1:] else f"{things[0]}; -v says why"
 
 
 def counts(findings: Sequence[Finding], style: Style) -> str:

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import libcst as cst
-
 from loopguard.arbitration import arbitrate
 from loopguard.case import Case
-from loopguard.events import Event, Kind
+from loopguard.events import Event, Kind, Place
 from loopguard.lifecycles import construction, loss
 from loopguard.lifecycles import source as text_mistakes
+from loopguard.limits import Limit, Unjudged
 from loopguard.static.bare.tree import quick_tree
 from loopguard.static.families import is_pytorch
 from loopguard.static.lowering.context import Context
-from loopguard.static.lowering.driven import driving_of
-from loopguard.static.lowering.lower import functions_of, lower_function, lower_module, lower_process, processes_of
-from loopguard.static.lowering.roots import is_root, is_worth_it, may_be_worth_it
+from loopguard.static.lowering.parts import SCRIPT, Part, parts_of
+from loopguard.static.lowering.roots import is_worth_it, may_be_worth_it
 from loopguard.static.outline import Outline, outline
 from loopguard.static.parsed import ParsedTree
 from loopguard.static.project import Project
 from loopguard.static.scope import File, Names
+from loopguard.static.steps import STEPS, ExhaustedError, allowed
 from loopguard.static.syntax import TextError, Tree
-from loopguard.static.values import Bound, Function
 from loopguard.static.verdicts.automation import automation_cases
 from loopguard.static.verdicts.clipping import clipping_cases
 from loopguard.static.verdicts.construction import construction_cases
@@ -40,21 +38,19 @@ from loopguard.static.verdicts.windows import window_cases
 if TYPE_CHECKING:
     from loopguard.source import Source
 
-_RECURSION = 6_000
-_LATER = -1
-
 Seen = tuple[Case, int]
-"""A mistake, and the number of the lowering that shows it."""
+"""A mistake, and the number of the part of the program that shows it."""
 
 
-def analyse(source: Source, project: Project) -> Iterator[Case]:
+def analyse(source: Source, project: Project, unjudged: list[Unjudged] | None = None) -> Iterator[Case]:
     """The mistakes in one file, each once. A text that cannot be parsed, or is nested too deeply, is one mistake.
 
-    `project` resolves what the file imports from its own project.
+    `project` resolves what the file imports from its own project. `unjudged` gets what was not judged in full.
     """
     # Deeply nested expressions are legal; Python's default limit is not made for walking trees.
     limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, _RECURSION))
+    sys.setrecursionlimit(max(limit, Limit.NESTING.most))
+    noted: dict[Unjudged, None] = {}
     try:
         if not may_be_worth_it(source.text, source.path, project):
             return
@@ -62,33 +58,40 @@ def analyse(source: Source, project: Project) -> Iterator[Case]:
         # Whose loops these are, the imports tell. Most of the text need not be parsed for that.
         names = Names(source.path, project, short.bindings) if short is not None else None
         if names is None or (is_pytorch(names) and is_worth_it(source.text, names)):
-            yield from _read(source, project, short)
+            yield from _read(source, project, short, noted)
     except TextError as problem:
         yield _refusal(source, problem.row, problem.column, problem.reason)
     except RecursionError:
-        yield _refusal(source, 1, 1, "nested too deeply")
+        _leave_word(noted, source.place(1, 1, 1, 1), "the file", {Limit.NESTING})
     finally:
         sys.setrecursionlimit(limit)
+        if unjudged is not None:
+            unjudged += noted
 
 
-def _read(source: Source, project: Project, short: Outline | None) -> Iterator[Case]:
+def _read(source: Source, project: Project, short: Outline | None, noted: dict[Unjudged, None]) -> Iterator[Case]:
     """The mistakes in a text: where a look at bare nodes finds one, those that libcst's own tree shows."""
     if short is None:
-        yield from (case for case, _ in _seen_in(ParsedTree(source.text), source, project))
+        yield from (case for case, _ in _seen_in(ParsedTree(source.text), source, project, noted))
         return
-    where = {number for _, number in _seen_in(quick_tree(source.text, short), source, project)}
+    where = {number for _, number in _seen_in(quick_tree(source.text, short), source, project, noted)}
     if not where:
         return
     try:
         tree: Tree = ParsedTree(source.text, short)
     except TextError:
         tree = quick_tree(source.text)  # Python reads it, and libcst does not
-    yield from (case for case, _ in _seen_in(tree, source, project, where))
+    yield from (case for case, _ in _seen_in(tree, source, project, noted, where))
 
 
-def _seen_in(tree: Tree, source: Source, project: Project, where: Collection[int] = ()) -> Iterator[Seen]:
+def _seen_in(
+    tree: Tree, source: Source, project: Project, noted: dict[Unjudged, None], where: Collection[int] = ()
+) -> Iterator[Seen]:
     with closing(File(source, project, tree)) as file:
-        yield from _analyse(file, where)
+        if is_pytorch(file):  # a text that Python does not read may be one that libcst does
+            yield from _analyse(file, where, noted)
+            for row in tree.unread:
+                _leave_word(noted, source.place(row, 1, row, 1), "a statement", {Limit.NESTING})
 
 
 def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
@@ -96,57 +99,47 @@ def _refusal(source: Source, row: int, column: int, reason: str) -> Case:
     return Case(text_mistakes.Mistake.INVALID_SYNTAX, source.path, event, facts={"reason": reason})
 
 
-def _analyse(file: File, where: Collection[int]) -> Iterator[Seen]:
-    if not is_pytorch(file):
-        return  # a text that Python does not read may be one that libcst does
+def _analyse(file: File, where: Collection[int], noted: dict[Unjudged, None]) -> Iterator[Seen]:
     seen: set[tuple[object, object]] = set()
-    for number, ctx in _lowerings(file, where):
-        if ctx.truncated:
-            continue  # what is missing might be what clears
-        for case in arbitrate(_cases(file, ctx)):
+    left = Limit.STEPS.most + Limit.FILE.most * len(file.source.text)
+    for part in parts_of(file, where):
+        most = min(left, Limit.STEPS.most)
+        ctx: Context | None = None
+        cases: list[Case] = []
+        limits: set[Limit] = set()
+        with allowed(most):
+            try:
+                ctx = part.lower()
+                if not where or part.number in where:
+                    cases = arbitrate(_cases(file, ctx))
+                limits = ctx.graph.limits
+            except ExhaustedError:
+                limits = {Limit.STEPS if most == Limit.STEPS.most else Limit.FILE}
+            except RecursionError:
+                limits = {Limit.NESTING}
+            left -= most - STEPS.left
+        # Functions see what the top level binds: where that is not known, nothing is said of them.
+        ends = Limit.FILE in limits or (ctx is None and part.number == SCRIPT)
+        _note(file, part, limits, noted, ends)
+        for case in cases:
             key = (case.mistake, case.at.place)
             if key not in seen:
                 seen.add(key)
-                yield case, number
+                yield case, part.number
+        if ends:
+            return
 
 
-def _lowerings(file: File, where: Collection[int]) -> Iterator[tuple[int, Context]]:
-    """The file as a script first, then each of its functions as if called from elsewhere; if told so, only some.
+def _note(file: File, part: Part, limits: Iterable[Limit], noted: dict[Unjudged, None], ends: bool) -> None:
+    """Leave word of what was not judged in full: a part of a file, and what follows if the analysis `ends` there."""
+    row, column = file.tree.range(part.node)[:2] if part.node is not None else (1, 1)
+    place = file.source.place(row, column, row, column)
+    _leave_word(noted, place, f"{part.name}, and what follows," if ends else part.name, limits)
 
-    Each has a number, by which `where` asks for it. What is not known before all others were lowered is _LATER.
 
-    A graph is let go of once it was looked at: what remains is which functions it has called, made, and given away.
-    """
-    # Functions see what the top level binds, and what others have bound for it.
-    few = bool(where) and _LATER not in where and "global " not in file.source.text
-    called: set[cst.CSTNode] = set()
-    inner: dict[cst.CSTNode, Function] = {}
-    processes: list[Function | Bound] = []
-
-    def noted(ctx: Context) -> Context:
-        called.update(ctx.called)
-        inner.update({made.node: made for made in ctx.defined if made.file is file})
-        processes.extend(ctx.processes)
-        return ctx
-
-    roots = functions_of(file)
-    script = noted(lower_module(file))
-    if not few or 0 in where:
-        yield 0, script
-    del script
-    for number, (function, owner) in enumerate(roots, start=1):
-        if few and number not in where:
-            continue
-        if is_root(file, function.node) or driving_of(file, function, owner) is not None:
-            yield number, noted(lower_function(file, function, owner))
-    if few:
-        return
-    for node, function in inner.items():
-        # A function that another one makes and hands out, to be called elsewhere.
-        if node not in called and is_root(file, node):
-            yield _LATER, lower_function(file, function, None)
-    for process in processes_of(file, processes):
-        yield _LATER, lower_process(file, process)
+def _leave_word(noted: dict[Unjudged, None], place: Place, what: str, limits: Iterable[Limit]) -> None:
+    """Note limits that something has met, each once."""
+    noted.update((Unjudged(place, what, limit), None) for limit in Limit if limit in limits)
 
 
 def _cases(file: File, ctx: Context) -> Iterator[Case]:

@@ -8,9 +8,6 @@ The body of a function is parsed when somebody looks into it.
 
 from __future__ import annotations
 
-import ast
-import re
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
@@ -21,6 +18,7 @@ from libcst._nodes.internal import CodegenState
 
 from loopguard.static.bare.kinds import Range
 from loopguard.static.outline import Outline, outline
+from loopguard.static.steep import DepthError, is_steep, parsed
 from loopguard.static.syntax import UNREADABLE, Body, TextError, Tree
 
 PLACED = frozenset(
@@ -34,36 +32,22 @@ PLACED = frozenset(
 
 _NOTHING: AbstractContextManager[None] = nullcontext()
 
-_BRACKET = re.compile(r"[()\[\]{}]")
-_STEEP, _LONG = 100, 5_000
 
-
-def _is_steep(text: str) -> bool:
-    """Whether a text may be nested so deeply that libcst's parser, which has no limit of its own, would crash."""
-    depth = 0
-    for bracket in _BRACKET.findall(text):
-        depth += 1 if bracket in "([{" else -1
-        if depth > _STEEP:
-            return True
-    return len(text) > _LONG and any(len(line) > _LONG for line in text.split("\n"))
-
-
-def _let_python_judge(text: str) -> None:
-    """Raise TextError if Python's own parser, which knows its limits, refuses a text."""
+def _refusal(text: str) -> DepthError | None:
+    """Why not even Python can read a text, if that is its depth; None for a text that may be of a newer Python."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except SyntaxError as found:
-        raise TextError(found.lineno or 1, found.offset or 1, found.msg) from None
-    except (ValueError, RecursionError, MemoryError):
-        raise TextError(1, 1, "nested too deeply") from None
+        parsed(text)
+    except DepthError as refused:
+        return refused
+    except TextError:
+        return None
+    return None
 
 
 def _problem(text: str, error: cst.ParserSyntaxError) -> TextError:
     """Where and why a text cannot be parsed. Python's own parser says it better, if it agrees."""
     try:
-        _let_python_judge(text)
+        parsed(text)
     except TextError as found:
         return found
     reason = error.message.removeprefix("parser error: ").strip()
@@ -143,10 +127,12 @@ class ParsedTree(Tree):
     """A tree with everything that is in the text, made by libcst's parser."""
 
     def __init__(self, text: str, short: Outline | None = None) -> None:
-        """Parse `text`, whose outline may be known already. Raises TextError."""
-        if _is_steep(text):
-            _let_python_judge(text)
+        """Parse `text`, whose outline may be known already. Raises TextError, also for what is nested too deeply."""
+        if is_steep(text):
+            raise TextError(1, 1, "nested too deeply")
         short = short or outline(text)
+        if short is None and (problem := _refusal(text)) is not None:
+            raise problem
         super().__init__(short.lines if short is not None else text.split("\n"))
         self._ranges: dict[cst.CSTNode, Range] = {}
         self._uncounted: list[tuple[cst.Module, Callable[[int], int]]] = []
@@ -154,8 +140,6 @@ class ParsedTree(Tree):
             self.module = self._outlined(short) if short is not None else self._parse(text)
         except cst.ParserSyntaxError as error:
             raise _problem(text, error) from None
-        except RecursionError:
-            raise TextError(1, 1, "nested too deeply") from None
 
     def _outlined(self, short: Outline) -> cst.Module:
         """Parse a text without the bodies of its functions, which follow when they are asked for."""

@@ -25,8 +25,6 @@ _EVENT_WORDS = Words(
     rb"backward|zero_grad|\.step\b|\.grad\b|[Oo]ptim|\.eval\(\)|\.train\(|set_epoch",
     *(b"optim", b"backward", b".step", b"Optim", b".eval()", b".train(", b".grad", b"zero_grad", b"set_epoch"),
 )
-_FOREIGN_LIMIT = 1_000_000
-
 Found = tuple[Path | None, Sequence[Absence]]
 """Where a module is, and where there is no such file."""
 
@@ -138,15 +136,17 @@ class Project:
         """Whether a file holds words of events."""
         if path not in self._eventful:
             data = self.text(path)
-            self._eventful[path] = len(data) <= _FOREIGN_LIMIT and (
-                _EVENT_WORDS.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
-            )
+            self._eventful[path] = _EVENT_WORDS.search(data) is not None or self.knowledge.mentioned_in_bytes(data)
         return self._eventful[path]
 
     def _load(self, path: Path) -> Value | None:
         if path not in self._files:
             self._files[path] = None  # a file that imports itself, by whatever way, finds nothing there
-            self._files[path] = self._parse(path)
+            try:
+                self._files[path] = self._parse(path)
+            except RecursionError:
+                del self._files[path]  # it is there for whoever comes by a shorter way
+                raise
         return self._files[path]
 
     def _parse(self, path: Path) -> Value | None:
@@ -191,11 +191,19 @@ class Project:
 
     def _leads_to_events(self, path: Path) -> bool:
         """Whether a file imports one of the project that may hold events, directly or through others."""
+        way = [(path, self.targets_of(path))]
+        seen = {path}
+        while way and path not in self._leading:
+            target = next(way[-1][1], None)
+            if target is None:
+                way.pop()
+            elif self.holds_events(target) or self._leading.get(target, False):
+                self._leading.update((file, True) for file, _ in way)
+            elif target not in seen and target not in self._leading:
+                seen.add(target)
+                way.append((target, self.targets_of(target)))
         if path not in self._leading:
-            self._leading[path] = False  # meanwhile, for circles
-            self._leading[path] = any(
-                self.holds_events(target) or self._leads_to_events(target) for target in self.targets_of(path)
-            )
+            self._leading.update((file, False) for file in seen)  # all that they lead to was looked at
         return self._leading[path]
 
     def targets_of(self, path: Path) -> Iterator[Path]:

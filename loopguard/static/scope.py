@@ -26,9 +26,12 @@ class Import(Value):
 
 
 class Env:
-    """A scope: what its names stand for now, and the scope around it."""
+    """A scope: what its names stand for now, and the scope around it.
 
-    __slots__ = ("bound_in", "file", "number", "parent", "variables")
+    Whoever lowers a branch says so, and what it binds can be undone: no branch takes a copy of all names.
+    """
+
+    __slots__ = ("_branches", "bound_in", "file", "number", "parent", "variables")
     _numbers = itertools.count(1)
 
     def __init__(self, file: Names, parent: Env | None = None) -> None:
@@ -37,6 +40,7 @@ class Env:
         self.parent = parent
         self.variables: dict[str, Value] = {}
         self.bound_in: dict[str, int] = {}
+        self._branches: list[dict[str, Value | None]] = []
         file.scopes.append(self)
 
     def lookup(self, name: str) -> Value | None:
@@ -54,8 +58,37 @@ class Env:
 
     def bind(self, name: str, value: Value, loops: int = 0) -> None:
         """Let `name` stand for `value` from now on; `loops` counts the loops in which that happens."""
-        self.variables[name] = value
+        self.set(name, value)
         self.bound_in[name] = loops
+
+    def set(self, name: str, value: Value) -> None:
+        """Let `name` stand for `value`, wherever it is bound."""
+        if self._branches:
+            self._branches[-1].setdefault(name, self.variables.get(name))
+        self.variables[name] = value
+
+    def branch(self) -> None:
+        """Begin a branch, which is left, or undone."""
+        self._branches.append({})
+
+    def undo(self) -> dict[str, Value]:
+        """Let names stand for what they stood for before the branch. Returns what it has bound."""
+        before = self._branches.pop()
+        bound = {name: self.variables[name] for name in before}
+        for name, value in before.items():
+            if value is None:
+                del self.variables[name]
+            else:
+                self.variables[name] = value
+        return bound
+
+    def leave(self) -> dict[str, Value | None]:
+        """Let what the branch has bound stand. Returns what those names stood for before it, None for new ones."""
+        before = self._branches.pop()
+        for around in self._branches[-1:]:
+            for name, value in before.items():
+                around.setdefault(name, value)
+        return before
 
     def home(self, name: str) -> Env:
         """The scope that binds `name`, this one if none does."""
@@ -122,8 +155,8 @@ class Names:
     def _bind_all(self, imported: Value, env: Env) -> None:
         if isinstance(imported, FileValue) and imported.file is not self:
             for name, value in imported.file.env.variables.items():
-                if not name.startswith("_"):
-                    env.variables.setdefault(name, imported.file.resolve(value) if isinstance(value, Import) else value)
+                if not name.startswith("_") and name not in env.variables:
+                    env.set(name, imported.file.resolve(value) if isinstance(value, Import) else value)
 
     def may_hold_events(self, value: Import) -> bool:
         """Whether an import leads to a file of the project whose text holds words of events."""

@@ -63,7 +63,8 @@ class Tree(ABC):
     """The tree of a file: its module, the ranges of the nodes that events and loops can stand on, and their texts.
 
     `lines` are those of the text. `bodies` are those of functions that are made on demand. They and their tree refer to
-    each other: who is done with a tree closes it.
+    each other: who is done with a tree closes it. `unread` are the rows of statements of which it knows only that they
+    are there, as they are nested too deeply.
     """
 
     module: cst.Module
@@ -71,6 +72,7 @@ class Tree(ABC):
     def __init__(self, lines: list[str]) -> None:
         self.lines = lines
         self.bodies: list[Body] = []
+        self.unread: list[int] = []
 
     def close(self) -> None:
         """Let go of the nodes, also of the statements of functions to which somebody holds on."""
@@ -128,16 +130,19 @@ def is_concrete(function: cst.FunctionDef) -> bool:
 
 _PROSE = re.compile(
     r"#[^\n]*"
-    r'|"""(?:[^\\]|\\.)*?"""'
-    r"|'''(?:[^\\]|\\.)*?'''"
-    r'|"(?:[^"\\\n]|\\.)*"'
-    r"|'(?:[^'\\\n]|\\.)*'",
+    r'|"""(?:[^\\]|\\.?)*?("""|\Z)'
+    r"|'''(?:[^\\]|\\.?)*?('''|\Z)"
+    r'|"(?:[^"\\\n]|\\.)*+("?)'
+    r"|'(?:[^'\\\n]|\\.)*+('?)",
     re.DOTALL,
 )
+"""Comments and strings. What begins like a string and does not end is passed over, not looked at again from within."""
 
 
 def _blank(found: re.Match[str]) -> str:
     text = found[0]
+    if not found[found.lastindex or 0]:
+        return text  # it does not end
     if text[0] == "#" or text.startswith(('"""', "'''")):
         return "\n" * text.count("\n")
     if " " in text and "{" not in text:

@@ -18,7 +18,7 @@ from loopguard.words import Words
 if TYPE_CHECKING:
     from loopguard.static.project import Project
 
-BACKWARD = r"backward(?:\b|(?!_(?:pre_)?hook)\w*\s*\()"
+BACKWARD = r"backward(?:\b|(?!_(?:pre_)?hook)(?!\w*?backward)\w*+\s*+\()"
 """A backward pass, or a call of what is named after one: `backward_step(loss)`, no `ctx.backward_cache`, no hook."""
 _STEP = r"\.step\b(?!\s*[-+*/%<>=!:}\]]|\((?:\s*[\w.\[\]]+\s*,){2}\s*[\w.\[\]]+\s*[,)])"
 """A step, no number of one: `self.step += 1`, `self.step % 10`. It takes a closure, that of a schedule a metric and an
@@ -35,7 +35,7 @@ _FAR = 4
 """How far away a call may lead to training: a file counts two, the `__init__.py` of a package one."""
 
 _DEFINITION = re.compile(
-    r"^(?:[ \t]*@[^\n]*\n)*(?P<indent>[ \t]*)(?:async[ \t]+def|def|class)[ \t]+(?P<name>\w+)"
+    r"^(?P<indent>[ \t]*)(?:async[ \t]+def|def|class)[ \t]+(?P<name>\w+)"
     r"|^(?P<variable>\w+)[ \t]*(?::[^=\n]*)?=(?!=)",
     re.MULTILINE,
 )
@@ -127,7 +127,7 @@ def _parts(code: str) -> list[tuple[str, str, set[str]]]:
     What follows the last definition within another one is taken for a part of that, to which the outer one leads.
     """
     found = list(_DEFINITION.finditer(code))
-    starts = [*(match.start() for match in found), len(code)]
+    starts = [*(_decorated(code, match.start()) if match["name"] else match.start() for match in found), len(code)]
     around: list[tuple[int, set[str]]] = []
     parts: list[tuple[str, str, set[str]]] = []
     for match, (start, end) in zip(found, pairwise(starts), strict=True):
@@ -142,10 +142,25 @@ def _parts(code: str) -> list[tuple[str, str, set[str]]]:
     return parts
 
 
+def _decorated(code: str, start: int) -> int:
+    """Where the decorators begin that stand above the definition at `start`."""
+    while start:
+        above = code.rfind("\n", 0, start - 1) + 1
+        if not code[above:start].lstrip(" \t").startswith("@"):
+            break
+        start = above
+    return start
+
+
 def spread(names: set[str], words: dict[str, set[str]]) -> None:
     """Add to `names` those of which the `words` lead to one of them, directly or through each other."""
-    grown = True
-    while grown:
-        fresh = {name for name, used in words.items() if name not in names and not used.isdisjoint(names)}
-        names |= fresh
-        grown = bool(fresh)
+    users: dict[str, list[str]] = {}
+    for name, used in words.items():
+        for word in used:
+            if word in words or word in names:
+                users.setdefault(word, []).append(name)
+    todo = list(names)
+    while todo:
+        fresh = [name for name in users.pop(todo.pop(), ()) if name not in names]
+        names.update(fresh)
+        todo += fresh

@@ -11,12 +11,13 @@ takes three times as long.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING
 
 from loopguard.static.records import record
+from loopguard.static.steps import spend
 
 if TYPE_CHECKING:
     import libcst as cst
@@ -41,7 +42,6 @@ class Role(Enum):
 
 
 _numbers = itertools.count(1)
-_MANY = 32
 
 
 class Value:
@@ -133,6 +133,7 @@ class Thing(Value):
         seen: set[Thing] = set()
         todo = [self]
         while todo:
+            spend()
             thing = todo.pop()
             if thing in seen:
                 continue
@@ -145,6 +146,7 @@ class Thing(Value):
         """The things that this one is an attribute or element of, innermost first."""
         thing = self.parent
         while thing is not None:
+            spend()
             yield thing
             thing = thing.parent
 
@@ -186,11 +188,16 @@ class Tensor(Value):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Group(Value):
-    """A tuple or list whose elements are known, in order; `open` if there may be more."""
+    """A tuple or list whose elements are known, in order; `open` if there may be more.
+
+    `known` are the identities of the first elements, as many as were `counted`.
+    """
 
     items: list[Value]
     open: bool = False
     number: int = field(default_factory=lambda: next(_numbers))
+    known: set[int] = field(default_factory=set)
+    counted: int = 0
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -261,7 +268,11 @@ class Partial(Value):
 
 @dataclass(slots=True, eq=False, repr=False)
 class Class(Value):
-    """A class of the project. `bases` are evaluated lazily by the scope that knows its names."""
+    """A class of the project. `bases` are evaluated lazily by the scope that knows its names.
+
+    `plain` says whether its objects surely have one mode, as far as the classes show that they are made of, so deep;
+    `layers`, how many layers its text makes for them. Both are found out on demand.
+    """
 
     name: str
     node: cst.ClassDef
@@ -271,6 +282,8 @@ class Class(Value):
     methods: dict[str, cst.FunctionDef] = field(default_factory=dict)
     declared: dict[str, cst.BaseExpression | None] = field(default_factory=dict)
     template: Thing | None = None
+    plain: dict[int, bool] = field(default_factory=dict)
+    layers: int | None = None
 
 
 @record
@@ -289,47 +302,6 @@ class Test(Value):
     env: Env
 
 
-def leaves(value: Value | None) -> Iterator[Value]:
-    """A value, or the elements of a collection at any depth, each once however often it is shared."""
-    todo: list[Value | None] = [value]
-    seen: set[int] = set()
-    while todo:
-        item = todo.pop()
-        if item is None or id(item) in seen:
-            continue
-        seen.add(id(item))
-        if isinstance(item, Group):
-            todo += reversed(item.items)
-        elif isinstance(item, Table):
-            todo += reversed(item.items.values())
-        else:
-            yield item
-
-
-def add(group: Group, values: Iterable[Value]) -> None:
-    """Append to a group. Past a bound only what is new is kept, and never the group itself, which would have no end."""
-    for value in values:
-        if isinstance(value, Group | Table) and (value is group or group in collections_in(value)):
-            group.open = True
-        elif len(group.items) < _MANY:
-            group.items.append(value)
-        elif not any(value is item for item in group.items):
-            group.items.append(value)
-            group.open = True
-
-
-def collections_in(value: Value) -> list[Value]:
-    """A collection and those within it, at any depth."""
-    found: list[Value] = []
-    todo: list[Value] = [value]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, Group | Table) and not any(item is other for other in found):
-            found.append(item)
-            todo += item.items if isinstance(item, Group) else item.items.values()
-    return found
-
-
 def things_in(value: Value | None) -> Sequence[Thing]:
     """Every thing that a value holds a reference to, directly."""
     if isinstance(value, Thing):
@@ -341,6 +313,7 @@ def _things_in(value: Value) -> Iterator[Thing]:
     todo: list[Value | None] = [value]
     seen: set[int] = set()
     while todo:
+        spend()
         item = todo.pop()
         if item is None or id(item) in seen:
             continue

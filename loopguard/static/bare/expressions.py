@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import libcst as cst
@@ -16,6 +19,7 @@ _ONE_STRING = re.compile(
     r"""[A-Za-z]{0,2}(?:'''(?:[^\\]|\\.)*?'''|\"""(?:[^\\]|\\.)*?\"""|'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")""", re.DOTALL
 )
 _CLOSING = re.compile(r"(?:\s*\))+")
+_LONG = 500
 _NUMBERS = {int: kinds.Integer, float: kinds.Float, complex: kinds.Imaginary}
 
 
@@ -29,6 +33,7 @@ class Expressions:
         self._lines = lines
         self._skipped = skipped
         self._around: Any = None
+        self._sizes: dict[int, array[int]] = {}
 
     def place(self, node: Any) -> Any:
         """Where a node stands, with the lines that it stands in."""
@@ -39,10 +44,19 @@ class Expressions:
         start, stop = node.col_offset, node.end_col_offset
         # Python counts bytes.
         if not lines[row - 1].isascii():
-            start = len(lines[row - 1].encode()[:start].decode())
+            start = self._characters(row, start)
         if not lines[end - 1].isascii():
-            stop = len(lines[end - 1].encode()[:stop].decode())
+            stop = self._characters(end, stop)
         return lines, row, start + 1, end, stop + 1
+
+    def _characters(self, row: int, size: int) -> int:
+        """How many characters the first bytes of a row are."""
+        line = self._lines[row - 1]
+        if len(line) < _LONG:
+            return len(line.encode()[:size].decode())
+        if row not in self._sizes:
+            self._sizes[row] = array("L", accumulate((len(character.encode()) for character in line), initial=0))
+        return bisect_left(self._sizes[row], size)
 
     def block_place(self, node: Any) -> Any:
         """Where a statement stands that holds others: to the end of its last line."""

@@ -16,13 +16,15 @@ class NoBareTreeError(Exception):
     """There is something in the program that no bare node stands for: syntax that is newer than this module."""
 
 
-def bare_module(module: ast.Module, lines: list[str], skipped: int, body: Callable[[ast.AST], Any]) -> cst.Module:
+def bare_module(
+    module: ast.Module, lines: list[str], skipped: int, body: Callable[[ast.AST], Any], unread: list[int]
+) -> cst.Module:
     """The bare tree of a program that was parsed from rows of a text, `skipped` rows behind its start.
 
     `lines` are those of the whole text. `body` gives the body of a function that was left out of the program, and None
-    for others. Raises NoBareTreeError.
+    for others. `unread` gets the rows of statements that are nested too deeply. Raises NoBareTreeError.
     """
-    maker = _Statements(lines, skipped, body)
+    maker = _Statements(lines, skipped, body, unread)
     try:
         return kinds.Module(maker.statements(module.body))
     except KeyError as unknown:
@@ -32,13 +34,28 @@ def bare_module(module: ast.Module, lines: list[str], skipped: int, body: Callab
 class _Statements(Expressions):
     """Makes bare statements, each simple one on a line of its own."""
 
-    def __init__(self, lines: list[str], skipped: int, body: Callable[[ast.AST], Any]) -> None:
+    def __init__(self, lines: list[str], skipped: int, body: Callable[[ast.AST], Any], unread: list[int]) -> None:
         super().__init__(lines, skipped)
         self._body = body
+        self._unread = unread
 
     def statements(self, nodes: Iterable[ast.stmt]) -> Any:
         """Statements, each simple one on a line of its own."""
-        return [_STATEMENTS[type(node)](self, node) for node in nodes]
+        try:
+            return [_STATEMENTS[type(node)](self, node) for node in nodes]
+        except RecursionError:
+            return [self._readable(node) for node in nodes]
+
+    def _readable(self, node: ast.stmt) -> Any:
+        """A statement, or one of which nobody knows what it does, if it is nested too deeply."""
+        try:
+            return _STATEMENTS[type(node)](self, node)
+        except RecursionError:
+            self._around = None
+            place = self.place(node)
+            self._unread.append(place[1])
+            call = kinds.Call(kinds.Name("exec", ()), (), place)
+            return kinds.SimpleStatementLine((kinds.Expr(call, place),))
 
     def block(self, nodes: Iterable[ast.stmt]) -> Any:
         return kinds.IndentedBlock(self.statements(nodes))

@@ -13,7 +13,7 @@ from loopguard.static.bare.kinds import Range, place_of
 from loopguard.static.bare.statements import NoBareTreeError, bare_module
 from loopguard.static.outline import Outline, outline
 from loopguard.static.parsed import ParsedTree
-from loopguard.static.syntax import UNREADABLE, Body, TextError, Tree
+from loopguard.static.syntax import UNREADABLE, Body, Tree
 
 
 def quick_tree(text: str, short: Outline | None = None) -> Tree:
@@ -25,8 +25,6 @@ def quick_tree(text: str, short: Outline | None = None) -> Tree:
         return BareTree(short)
     except NoBareTreeError:
         return ParsedTree(text, short)
-    except RecursionError:
-        raise TextError(1, 1, "nested too deeply") from None
 
 
 class BareTree(Tree):
@@ -43,7 +41,7 @@ class BareTree(Tree):
             self.bodies.append(Body(partial(self._open, short, at), concrete=short.concrete[at]))
             return self.bodies[-1]
 
-        self.module = bare_module(short.module, self.lines, 0, body)
+        self.module = bare_module(short.module, self.lines, 0, body, self.unread)
         short.forget_tree()
 
     def _open(self, short: Outline, at: int) -> Sequence[cst.BaseStatement]:
@@ -51,13 +49,19 @@ class BareTree(Tree):
         assert number is not None
         try:
             if number in short.kept:
-                return _statements(short.kept.pop(number), self.lines, 0)
+                return self._statements(short.kept.pop(number), self.lines, 0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 again = ast.parse(short.body(number))
-            return _statements(_body(again), self.lines, short.bodies[number][0] - 2)
+            return self._statements(_body(again), self.lines, short.bodies[number][0] - 2)
         except NoBareTreeError:
-            return _statements(_body(ast.parse(UNREADABLE)), UNREADABLE.split("\n"), 0)
+            return self._statements(_body(ast.parse(UNREADABLE)), UNREADABLE.split("\n"), 0)
+
+    def _statements(self, body: list[ast.stmt], lines: list[str], skipped: int) -> Sequence[cst.BaseStatement]:
+        """The statements of a body that was parsed from rows of a text, that far behind its start."""
+        module = bare_module(ast.Module(body, []), lines, skipped, lambda function: None, self.unread)
+        made: Sequence[cst.BaseStatement] = module.body
+        return made
 
     def range(self, node: cst.CSTNode) -> Range:
         """Where `node` stands, without parentheses around it."""
@@ -71,9 +75,3 @@ def _body(module: ast.Module) -> list[ast.stmt]:
     (function,) = module.body
     assert isinstance(function, ast.FunctionDef)
     return function.body
-
-
-def _statements(body: list[ast.stmt], lines: list[str], skipped: int) -> Sequence[cst.BaseStatement]:
-    """The statements of a body that was parsed from rows of a text, that far behind its start."""
-    made: Sequence[cst.BaseStatement] = bare_module(ast.Module(body, []), lines, skipped, lambda function: None).body
-    return made

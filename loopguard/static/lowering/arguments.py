@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import libcst as cst
 
+from loopguard.static.collected import extended
 from loopguard.static.lowering.context import Context, Frame
 from loopguard.static.scope import Env
 from loopguard.static.syntax import text_of
@@ -31,7 +32,7 @@ class Arguments:
                 made.keywords[argument.keyword.value] = value
             elif argument.star == "*":
                 if isinstance(value, Group) and not value.open:
-                    made.positional += value.items
+                    made.open = extended(made.positional, value.items) or made.open
                 else:
                     made.positional.append(value)
                     made.open = True

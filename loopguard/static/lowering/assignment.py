@@ -10,6 +10,7 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.lifecycles import source
 from loopguard.static.caches import remembered
+from loopguard.static.collected import add
 from loopguard.static.frameworks import OWN_OPTIMIZERS
 from loopguard.static.library import OPTIMIZER_NAME, SCALER_NAME, SCHEDULER_NAME
 from loopguard.static.lowering import iteration, recognise, replacement
@@ -17,19 +18,7 @@ from loopguard.static.lowering.constructors import NEW, attach
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import computed, provenance
 from loopguard.static.syntax import descendants, text_of
-from loopguard.static.values import (
-    Const,
-    Counter,
-    Gradient,
-    Group,
-    Params,
-    Role,
-    Table,
-    Tensor,
-    Thing,
-    Value,
-    add,
-)
+from loopguard.static.values import Const, Counter, Gradient, Group, Params, Role, Table, Tensor, Thing, Value
 
 _NAMES = frozenset({cst.Name, cst.Attribute, cst.Subscript})
 
@@ -198,7 +187,7 @@ def _add(ctx: Context, node: cst.CSTNode, target: cst.BaseExpression, addend: cs
 
 def _combined(ctx: Context, old: Value, value: Value, *, divided: bool = False, divisor: str = "") -> Value:
     if isinstance(old, Params) and isinstance(value, Params):
-        return Params((*old.of, *value.of), True, old.complete and value.complete)
+        return Params(tuple(dict.fromkeys((*old.of, *value.of))), True, old.complete and value.complete)
     if isinstance(old, Group) and isinstance(value, Group):
         return _joined(old, list(value.items), value.open)
     if isinstance(old, Group):
@@ -218,7 +207,7 @@ def _rebind(ctx: Context, target: cst.BaseExpression, value: Value) -> None:
     """Change what a target stands for without making it a new variable of this iteration."""
     if isinstance(target, cst.Name):
         env = ctx.globals_of(target.value)
-        env.variables[target.value] = value
+        env.set(target.value, value)
         ctx.assigned([f"{env.number}:{target.value}"], anew=False)
     elif isinstance(target, cst.Attribute):
         owner = ctx.known(target.value)

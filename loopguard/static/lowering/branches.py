@@ -5,14 +5,13 @@ from __future__ import annotations
 import libcst as cst
 
 from loopguard.events import Kind
+from loopguard.limits import Limit
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.tensors import join
 from loopguard.static.paths.graph import Assumption, Frontier
 from loopguard.static.scope import Env, Import
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Gradient, Value
-
-_MOST_LINKS = 100
 
 
 def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier, Assumption | None]:
@@ -23,8 +22,7 @@ def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier, 
     if type(test) is cst.UnaryOperation and type(test.operator) is cst.Not:
         true_side, false_side, _ = branch(ctx, test.expression)
         return false_side, true_side, None
-    if _links(test) > _MOST_LINKS:
-        ctx.emit(Kind.UNKNOWN, test)  # a branch for each would be all that the graph can hold
+    if is_unknown(ctx, test):
         when = ctx.assume(test, True)
         other = ctx.graph.split(when)
         return ctx.graph.frontier, other, when
@@ -48,13 +46,18 @@ def branch(ctx: Context, test: cst.BaseExpression) -> tuple[Frontier, Frontier, 
     return ctx.graph.frontier, other, when
 
 
-def _links(test: cst.BaseExpression) -> int:
-    """How many `and` or `or` a chain of them has."""
+def is_unknown(ctx: Context, test: cst.BaseExpression) -> bool:
+    """Whether a condition has more parts than can each be a branch, so that what it does is unknown from here."""
     count = 0
-    while isinstance(test, cst.BooleanOperation):
-        test = test.left
+    part = test
+    while isinstance(part, cst.BooleanOperation):
+        part = part.left
         count += 1
-    return count
+    if count <= Limit.LINKS.most:
+        return False
+    ctx.emit(Kind.UNKNOWN, test)
+    ctx.graph.limits.add(Limit.LINKS)
+    return True
 
 
 def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | None:
@@ -77,16 +80,13 @@ def _folded(ctx: Context, test: cst.BaseExpression, value: object) -> bool | Non
     return None
 
 
-def meet(env: Env, first: dict[str, Value], second: dict[str, Value]) -> dict[str, Value]:
-    """What names stand for where two branches meet, of which each has its own variables."""
-    merged = dict(second)
-    for name, value in first.items():
-        other = second.get(name, value)
-        if value is other:
-            merged[name] = value
-            continue
-        if isinstance(value, Import) is not isinstance(other, Import):
+def meet(env: Env, first: dict[str, Value]) -> None:
+    """Leave the second of two branches, of which the first has bound these names, where they meet."""
+    before = env.leave()
+    sides = {**{name: value for name, value in before.items() if value is not None}, **first}
+    for name, value in sides.items():
+        other = env.variables.get(name, value)
+        if value is not other and isinstance(value, Import) is not isinstance(other, Import):
             # One side has looked up what the other has not: they may well be the same.
             value, other = (env.file.resolve(item) if isinstance(item, Import) else item for item in (value, other))
-        merged[name] = join(value, other)
-    return merged
+        env.set(name, value if value is other else join(value, other))

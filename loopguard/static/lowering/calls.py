@@ -11,6 +11,7 @@ import builtins
 import libcst as cst
 
 from loopguard.events import Kind
+from loopguard.limits import Limit
 from loopguard.static.library import (
     COMPUTES,
     HARMFUL_CALL,
@@ -26,7 +27,7 @@ from loopguard.static.library import (
 from loopguard.static.lowering import constructors, known, modes, recognise, replacement
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.containers import container_method
-from loopguard.static.lowering.context import MAX_CALLS, MAX_DEPTH, Context
+from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.escapes import escape, escape_arguments, escape_callbacks, is_relevant_callback
 from loopguard.static.lowering.objects import (
     attribute_of,
@@ -39,6 +40,7 @@ from loopguard.static.lowering.objects import (
 )
 from loopguard.static.lowering.relevance import globals_set_by, holds_events, is_relevant
 from loopguard.static.lowering.tensors import computed, detached, join
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.values import (
     Bound,
@@ -60,6 +62,10 @@ from loopguard.static.values import (
     Value,
     things_in,
 )
+
+_STEPS_OF_A_CALL = 10
+_DEPTH_OF_VALUES = 4
+"""How deeply nested calls are followed where nothing but their value is wanted."""
 
 
 def lower_call(ctx: Context, node: cst.Call) -> Value:
@@ -194,15 +200,13 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         or _name_of(definition) == "__init__"
         or any(is_relevant_callback(value) for value in arguments.values)
     )
+    spend(_STEPS_OF_A_CALL)
     ctx.lowered_calls += 1
-    if (
-        ctx.lowered_calls > MAX_CALLS
-        or definition in ctx.active
-        or len(ctx.active) >= MAX_DEPTH
-        or (ctx.silent and len(ctx.active) >= 4)
-    ):
+    limit = _met(ctx)
+    if limit is not None or definition in ctx.active:
         if relevant:
             ctx.emit(Kind.UNKNOWN, node, None)
+            ctx.graph.limits.update((limit,) if limit is not None and definition not in ctx.active else ())
         return Thing("")
     if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
         return constructors.built(ctx, node, _name_of(definition), arguments)
@@ -244,6 +248,14 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     finally:
         ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off = saved
         ctx.active.pop()
+
+
+def _met(ctx: Context) -> Limit | None:
+    """The bound because of which a call is not followed; None if it is."""
+    if ctx.lowered_calls > Limit.CALLS.most:
+        return Limit.CALLS
+    most = _DEPTH_OF_VALUES if ctx.silent else Limit.DEPTH.most
+    return Limit.DEPTH if len(ctx.active) >= most else None
 
 
 def _is_decorated(ctx: Context, function: Function) -> bool:

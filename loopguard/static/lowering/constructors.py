@@ -23,6 +23,7 @@ from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import attribute_of, derives_from, is_module
 from loopguard.static.lowering.tensors import computed, detached, provenance
+from loopguard.static.steps import spend
 from loopguard.static.values import (
     Attachment,
     Bound,
@@ -94,7 +95,7 @@ def attach(ctx: Context, target: cst.BaseExpression, tensor: Tensor) -> None:
     """Let the variable behind `x.requires_grad_()` or `x.requires_grad = True` be a leaf that has a graph."""
     if isinstance(target, cst.Attribute) and isinstance(target.value, cst.Name):
         name = target.value.value
-        ctx.env.home(name).variables[name] = computed(ctx, [tensor], attaches=True)
+        ctx.env.home(name).set(name, computed(ctx, [tensor], attaches=True))
 
 
 def _optimizer(ctx: Context, node: cst.CSTNode, holds: tuple[Thing, ...] | None, dotted: str) -> Thing:
@@ -266,9 +267,17 @@ def _from_torch(
     return computed(ctx, [*(first.items if isinstance(first, Group) else ()), *arguments.values])
 
 
-def holdings(values: Sequence[Value | None]) -> tuple[Thing, ...] | None:
-    """The modules or tensors whose parameters these arguments give to an optimizer; None if that cannot be told."""
+_Held = tuple[Thing, ...] | None
+
+
+def holdings(values: Sequence[Value | None], known: dict[int, _Held] | None = None) -> _Held:
+    """The modules or tensors whose parameters these arguments give to an optimizer; None if that cannot be told.
+
+    `known` says it of collections that are among them more than once.
+    """
+    known = known if known is not None else {}
     found: list[Thing] = []
+    spend(len(values) + 1)
     for value in values:
         if isinstance(value, Params):
             found += value.of
@@ -276,8 +285,11 @@ def holdings(values: Sequence[Value | None]) -> tuple[Thing, ...] | None:
             if not value.complete or any(thing.role is Role.OPTIMIZER for thing in value.of):
                 return None
         elif isinstance(value, Group | Table):
-            items = value.items if isinstance(value, Group) else list(value.items.values())
-            inner = holdings([item for item in items if isinstance(item, Params | Group | Table | Thing)])
+            if id(value) not in known:
+                items = value.items if isinstance(value, Group) else list(value.items.values())
+                parts = [item for item in items if isinstance(item, Params | Group | Table | Thing)]
+                known[id(value)] = holdings(parts, known)
+            inner = known[id(value)]
             if inner:
                 found += inner
             elif isinstance(value, Group) and value.open:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import libcst as cst
 
+from loopguard.static.collected import add
 from loopguard.static.lowering import recognise
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import Context
-from loopguard.static.values import Const, Group, Table, Thing, Value, add
+from loopguard.static.values import Const, Group, Table, Thing, Value
 
 
 def container_method(ctx: Context, node: cst.Call, owner: Group | Table, name: str, arguments: Arguments) -> Value:

@@ -14,15 +14,15 @@ from loopguard.events import Kind
 from loopguard.static.paths import conditions
 from loopguard.static.paths.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
 from loopguard.static.scope import Env, File
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Bound, Class, Counter, Function, Tensor, Test, Thing, Value
 
 if TYPE_CHECKING:
     from loopguard.static.lowering.driven import Driving
 
-MAX_NODES = 4000
-MAX_DEPTH = 10
-MAX_CALLS = 400
+_STEPS_OF_AN_EVENT = 20
+"""What follows of an event: its place on the graph, and the questions about it that every verdict asks."""
 
 
 @dataclass(slots=True, repr=False)
@@ -98,7 +98,6 @@ class Context:
         self.notes: list[Note] = []
         self.accumulations: list[Accumulation] = []
         self.resets: set[tuple[str, int]] = set()
-        self.truncated = False
         self.result: Value | None = None
         self.driving: Driving | None = None
         self.processes: list[Function | Bound] = []
@@ -145,9 +144,7 @@ class Context:
         """Append an event behind the frontier, unless control cannot get here or only values are wanted."""
         if self.silent or not self.graph.reachable:
             return None
-        if len(self.graph.nodes) > MAX_NODES:
-            self.truncated = True
-            return None
+        spend(_STEPS_OF_AN_EVENT + len(self.guards))
         event = Happening(
             kind,
             self.site(node),
@@ -180,10 +177,10 @@ class Context:
         if self.silent or not names or not self.graph.reachable:
             return
         last = self.graph.nodes[-1]
-        if last.assigned and self.graph.frontier == [(len(self.graph.nodes) - 1, None)]:
-            last.assigned = last.assigned.union(names)
+        if isinstance(last.assigned, set) and self.graph.frontier == [(len(self.graph.nodes) - 1, None)]:
+            last.assigned.update(names)
         else:
-            self.graph.add(Node("=", assigned=frozenset(names)))
+            self.graph.add(Node("=", assigned=set(names)))
 
     def storage(self, node: cst.Name | cst.Attribute) -> tuple[str, str]:
         """The object that a variable or attribute stands for now, and the storage that an assignment changes."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from weakref import WeakKeyDictionary
 
 import libcst as cst
 
@@ -19,8 +20,10 @@ from loopguard.static.scope import File
 from loopguard.static.syntax import children_of, text_of
 from loopguard.static.values import Class, Function, Ref, Thing
 
-_ATTACHED = re.compile(r"@.*\bon\b")
+_ATTACHED = re.compile(r"^(?>[^@\n]*@).*\bon\b", re.MULTILINE)
 """What stands over a function that a decorator attaches to an event of an engine, whatever it is called."""
+
+_outside: WeakKeyDictionary[File, str] = WeakKeyDictionary()
 
 _PLAIN_BASES = frozenset(["object", "ABC", "Generic", "Protocol", "Module"])
 
@@ -67,11 +70,15 @@ def _dotted(base: object) -> str:
 
 def _outside_classes(file: File) -> str:
     """The text of a file without its classes: there, somebody may switch off what a class leaves on."""
-    text = file.source.text
-    for value in file.env.variables.values():
-        if isinstance(value, Class) and value.file is file:
-            text = text.replace(file.tree.source(value.node), "")
-    return text
+    if file not in _outside:
+        rows = list(file.tree.lines)
+        for value in file.env.variables.values():
+            if isinstance(value, Class) and value.file is file:
+                first, _, last, column = file.tree.range(value.node)
+                last -= column == 1
+                rows[first - 1 : last] = [""] * (last + 1 - first)
+        _outside[file] = "\n".join(rows)
+    return _outside[file]
 
 
 def _is_hooked(classes: list[Class], driven: Driven) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import re
+from collections import deque
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -12,12 +13,15 @@ from typing import Any
 import libcst as cst
 
 from loopguard.events import Kind
+from loopguard.static.collected import add, extended
 from loopguard.static.lowering import iteration
+from loopguard.static.lowering.branches import is_unknown
 from loopguard.static.lowering.calls import lower_call
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import attribute_of
 from loopguard.static.lowering.tensors import computed, join
 from loopguard.static.paths.graph import Assumption, Loop, Node
+from loopguard.static.steps import spend
 from loopguard.static.syntax import children_of, text_of
 from loopguard.static.values import (
     Const,
@@ -33,13 +37,13 @@ from loopguard.static.values import (
     Test,
     Thing,
     Value,
-    add,
     things_in,
 )
 
 
 def evaluate(ctx: Context, node: cst.BaseExpression) -> Value:
     """The value of an expression."""
+    spend()
     handler = _HANDLERS.get(type(node))
     return handler(ctx, node) if handler is not None else _anything(ctx, node)
 
@@ -118,7 +122,8 @@ def _binary(ctx: Context, node: cst.BinaryOperation) -> Value:
     left, right = ctx.evaluate(ctx, node.left), ctx.evaluate(ctx, node.right)
     if isinstance(node.operator, cst.Add):
         if isinstance(left, Params) and isinstance(right, Params):
-            return Params(left.of + right.of, left.partial or right.partial, left.complete and right.complete)
+            of = tuple(dict.fromkeys((*left.of, *right.of)))
+            return Params(of, left.partial or right.partial, left.complete and right.complete)
         if isinstance(left, Params | Group) and isinstance(right, Params | Group):
             parts = [item for value in (left, right) for item in (value.items if isinstance(value, Group) else [value])]
             made = Group([])
@@ -146,6 +151,8 @@ def _unary(ctx: Context, node: cst.UnaryOperation) -> Value:
 
 
 def _boolean(ctx: Context, node: cst.BooleanOperation) -> Value:
+    if is_unknown(ctx, node):
+        return Test(node, ctx.env)
     left = ctx.evaluate(ctx, node.left)
     right = _sometimes(ctx, node.right, ctx.assume(node.left, isinstance(node.operator, cst.And)))
     if isinstance(left, Thing) or isinstance(right, Thing):
@@ -195,8 +202,7 @@ def _sequence(ctx: Context, node: cst.Tuple | cst.List | cst.Set) -> Value:
         if not isinstance(element, cst.StarredElement):
             items.append(value)
         elif isinstance(value, Group):
-            items += value.items
-            unknown = unknown or value.open
+            unknown = extended(items, value.items) or unknown or value.open
         elif isinstance(value, Params):
             items.append(value)
         else:
@@ -219,10 +225,10 @@ def _dict(ctx: Context, node: cst.Dict) -> Value:
 
 
 def _comprehension(ctx: Context, node: cst.ListComp | cst.GeneratorExp | cst.SetComp) -> Value:
-    saved = dict(ctx.env.variables)
+    ctx.env.branch()
     over = _comprehension_for(ctx, node.for_in)
     value = _repeated(ctx, node, over)
-    ctx.env.variables = saved
+    ctx.env.undo()
     if isinstance(value, Params):
         return Params(value.of, True, value.complete)
     if isinstance(over, Group) and not over.open and isinstance(value, Group):
@@ -248,10 +254,10 @@ def _repeated(ctx: Context, node: cst.ListComp | cst.GeneratorExp | cst.SetComp,
 
 
 def _dict_comprehension(ctx: Context, node: cst.DictComp) -> Value:
-    saved = dict(ctx.env.variables)
+    ctx.env.branch()
     _comprehension_for(ctx, node.for_in)
     value = ctx.evaluate(ctx, node.value)
-    ctx.env.variables = saved
+    ctx.env.undo()
     return Table({"*": value}, open=True)
 
 
@@ -282,9 +288,9 @@ def _yield(ctx: Context, node: cst.Yield) -> Value:
 
 
 def _anything(ctx: Context, node: cst.BaseExpression) -> Value:
-    todo = list(children_of(node))
+    todo = deque(children_of(node))
     while todo:
-        child = todo.pop(0)
+        child = todo.popleft()
         if isinstance(child, cst.BaseExpression):
             ctx.evaluate(ctx, child)
         else:

@@ -6,6 +6,7 @@ from functools import reduce
 
 import libcst as cst
 
+from loopguard.static.collected import add, collections_in, groups_in, leaves
 from loopguard.static.library import DATA_NAME, OPTIMIZER_NAME
 from loopguard.static.lowering import replacement
 from loopguard.static.lowering.context import Context
@@ -24,8 +25,6 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
-    add,
-    collections_in,
     things_in,
 )
 
@@ -60,11 +59,12 @@ def is_vector(value: Value) -> bool:
     if isinstance(value, Params | Gradient):
         return True
     if isinstance(value, Group):
-        return bool(value.items) and all(
-            isinstance(item, Params | Gradient)
+        groups = groups_in(value)
+        return all(group.items for group in groups) and all(
+            isinstance(item, Params | Gradient | Group)
             or (isinstance(item, Thing) and (item.role in (Role.OPTIMIZER, Role.MODULE) or _plural(item)))
-            or (isinstance(item, Group) and is_vector(item))
-            for item in value.items
+            for group in groups
+            for item in group.items
         )
     if isinstance(value, Table):
         return is_vector(Group(list(value.items.values())))
@@ -77,24 +77,16 @@ def _plural(thing: Thing) -> bool:
 
 def as_params(group: Group) -> Params:
     """The parameters that a group of things or parameters stands for."""
-    of: list[Thing] = []
-    complete = not group.open
-    for item in group.items:
-        if isinstance(item, Params):
-            of += item.of
-            complete = complete and item.complete
-        elif isinstance(item, Thing):
-            of.append(item)
-        elif isinstance(item, Group):
-            inner = as_params(item)
-            of += inner.of
-            complete = complete and inner.complete
-        elif isinstance(item, Table):
-            inner = as_params(Group(list(item.items.values())))
-            of += inner.of
-        elif not isinstance(item, Const):
-            complete = False
-    return Params(tuple(dict.fromkeys(of)), True, complete)
+    of: dict[Thing, None] = {}
+    for leaf in leaves(group):
+        of.update(dict.fromkeys(leaf.of if isinstance(leaf, Params) else (leaf,) if isinstance(leaf, Thing) else ()))
+    groups = groups_in(group)
+    complete = not any(inner.open for inner in groups) and all(
+        item.complete if isinstance(item, Params) else isinstance(item, Thing | Const | Group | Table)
+        for inner in groups
+        for item in inner.items
+    )
+    return Params(tuple(of), True, complete)
 
 
 def merged(items: list[Value]) -> Value:

@@ -9,6 +9,7 @@ import libcst as cst
 
 from loopguard.events import Kind
 from loopguard.knowledge import RECEIVER, Argument, KnownCall
+from loopguard.static.collected import leaves
 from loopguard.static.frameworks import CALLS, SCALER_CALL
 from loopguard.static.library import SCALER_NAME
 from loopguard.static.lowering import recognise, scaling
@@ -18,20 +19,7 @@ from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.objects import find_method
 from loopguard.static.lowering.tensors import provenance
 from loopguard.static.syntax import text_of
-from loopguard.static.values import (
-    Bound,
-    Class,
-    Const,
-    Function,
-    Group,
-    Ref,
-    Role,
-    Table,
-    Tensor,
-    Thing,
-    Value,
-    leaves,
-)
+from loopguard.static.values import Bound, Class, Const, Function, Group, Ref, Role, Table, Tensor, Thing, Value
 
 _KINDS = {"step": Kind.STEP, "clear": Kind.CLEAR, "clip": Kind.CLIP, "unscale": Kind.UNSCALE}
 _WITHIN = "the optimizer within"
@@ -201,7 +189,7 @@ def _act(
 def _stepped(thing: Value | None) -> Value | None:
     """The optimizer that a call about `thing` steps: it itself, or one within an object of another kind."""
     if isinstance(thing, Group):
-        return Group([_stepped(item) or item for item in thing.items], thing.open)
+        return Group([_stepped(item) or item for item in leaves(thing, tables=False)], thing.open)
     if not isinstance(thing, Thing):
         return thing
     if thing.role is Role.OPAQUE:

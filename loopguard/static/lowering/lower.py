@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import libcst as cst
@@ -17,9 +16,15 @@ from loopguard.static.lowering.objects import find_method
 from loopguard.static.lowering.relevance import is_relevant
 from loopguard.static.lowering.statements import run
 from loopguard.static.scope import Env, File
+from loopguard.static.steps import spend
 from loopguard.static.values import Bound, Class, Counter, Function, Partial, Role, Thing, Value
+from loopguard.words import Words
 
-_SETS = re.compile(r"self\.\w*(?:optim|opt_|_opt)\w*(?:\[\w*\])?\s*=|self\.\w+\s*=.*(?:[Oo]ptim|parameters\()")
+_SETS = Words(
+    r"self\.(?=\w*(?:optim|opt_|_opt))\w++(?:\[\w*+\])?\s*+=|(?m:^)(?>.*?self\.\w+\s*=).*(?:[Oo]ptim|parameters\()",
+    *("opt", "Optim", "parameters("),
+)
+"""What sets an optimizer. What follows some attribute that is set on a line follows the first."""
 
 
 def _call(ctx: Context, callee: Value, node: cst.CSTNode) -> Value:
@@ -88,6 +93,7 @@ def instance_of(file: File, owner: Class) -> Thing:
     if owner.template is None:
         owner.template = _template(file, owner)
     made = Thing("self", owner.template.role, cls=owner)
+    spend(len(owner.template.attrs))
     for name, value in owner.template.attrs.items():
         made.attrs[name] = value
         if isinstance(value, Thing) and value.parent is owner.template:

@@ -9,10 +9,11 @@ import libcst as cst
 
 from loopguard.events import Kind
 from loopguard.lifecycles.mode import Mistake
+from loopguard.static.collected import leaves
 from loopguard.static.library import MODULE_NAME
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.context import Context
-from loopguard.static.values import Const, Group, Role, Table, Thing, Value, leaves
+from loopguard.static.values import Const, Group, Role, Table, Thing, Value
 
 GRAD_OFF = Mistake.GRAD_OFF
 """A backward pass, and all that leads to it, where autograd records nothing."""

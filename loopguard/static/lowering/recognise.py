@@ -11,6 +11,7 @@ import libcst as cst
 from loopguard.events import Kind
 from loopguard.lifecycles import closure as closures
 from loopguard.lifecycles import loss as losses
+from loopguard.static.collected import leaves
 from loopguard.static.library import (
     CLIPPERS,
     NEEDS_CLOSURE,
@@ -43,7 +44,6 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
-    leaves,
 )
 from loopguard.static.wording import Wording
 
@@ -58,7 +58,7 @@ _METRIC_AND_EPOCH = 2
 """How many arguments the step of a learning-rate schedule takes at most."""
 _LOSS_NAME = Wording(r"loss|err|cost|objective|criterion", re.IGNORECASE)
 
-_engines: WeakKeyDictionary[File, dict[str, bool]] = WeakKeyDictionary()
+_said: WeakKeyDictionary[File, dict[str, bool]] = WeakKeyDictionary()
 
 
 def may_train(name: str) -> bool:
@@ -217,17 +217,21 @@ def _looks_like_optimizer(ctx: Context, thing: Thing) -> bool:
     if thing.holds is not None or OPTIMIZER_NAME.search(thing.label):
         return True
     name = thing.label.rsplit(".", 1)[-1]
-    return bool(name) and f"{name}.zero_grad(" in ctx.file.source.text
+    return bool(name) and _says(ctx.file, f"{name}.zero_grad(")
 
 
 def is_engine_like(ctx: Context, thing: Thing) -> bool:
     """Whether a thing of which nothing else is known clears and steps by itself, so that it may run backward, too."""
     name = thing.label.rsplit(".", 1)[-1]
-    known = _engines.setdefault(ctx.file, {})
-    if name not in known:
-        text = ctx.file.source.text
-        known[name] = bool(name) and f"{name}.zero_grad(" in text and f"{name}.step(" in text
-    return known[name]
+    return bool(name) and _says(ctx.file, f"{name}.zero_grad(") and _says(ctx.file, f"{name}.step(")
+
+
+def _says(file: File, words: str) -> bool:
+    """Whether some words are in the text of a file."""
+    known = _said.setdefault(file, {})
+    if words not in known:
+        known[words] = words in file.source.text
+    return known[words]
 
 
 def _closure_step(ctx: Context, node: cst.Call, thing: Thing, closure: Function | Bound | Partial) -> Value:

@@ -8,6 +8,7 @@ from weakref import WeakKeyDictionary
 import libcst as cst
 
 from loopguard.static.scope import File, Import
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.training import STRICT, spread
 from loopguard.static.values import Class, FileValue, Function
@@ -20,9 +21,10 @@ _EVENTS = Words(
     *("set_epoch", "distributedsampler", "inference_mode", "assign=true"),
     ignoring_case=True,
 )
-_GLOBAL = re.compile(r"^\s*global\s+(.+)$", re.MULTILINE)
+_GLOBAL = re.compile(r"^[ \t]*global[ \t]+(.+)$", re.MULTILINE)
 _WORD = re.compile(r"\b[A-Za-z_]\w*")
 
+_globals: WeakKeyDictionary[File, dict[cst.CSTNode, list[str]]] = WeakKeyDictionary()
 _relevant: WeakKeyDictionary[File, dict[cst.CSTNode, bool]] = WeakKeyDictionary()
 _names: WeakKeyDictionary[File, set[str]] = WeakKeyDictionary()
 _words: WeakKeyDictionary[File, dict[cst.CSTNode, set[str]]] = WeakKeyDictionary()
@@ -60,7 +62,11 @@ def _names_event(file: File, node: cst.CSTNode) -> bool:
 
 def globals_set_by(file: File, node: cst.FunctionDef) -> list[str]:
     """The names that a function declares global, and so may set."""
-    return [name for line in _GLOBAL.findall(file.tree.source(node)) for name in _WORD.findall(line)]
+    known = _globals.setdefault(file, {})
+    if node not in known:
+        known[node] = [name for line in _GLOBAL.findall(file.tree.source(node)) for name in _WORD.findall(line)]
+    spend(len(known[node]))
+    return known[node]
 
 
 def _words_of(file: File, node: cst.CSTNode) -> set[str]:

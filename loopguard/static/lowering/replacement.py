@@ -51,10 +51,9 @@ def whole(ctx: Context, node: cst.CSTNode, owner: Thing) -> None:
 def _takers(ctx: Context, owner: Thing) -> bool:
     """Whether an optimizer has been built over all the parameters of `owner`."""
     return any(
-        event.kind is Kind.BUILD
-        and isinstance(event.target, Thing)
+        isinstance(event.target, Thing)
         and any(covers(held, owner) is Relation.WHOLE for held in event.target.holds or ())
-        for event in ctx.graph.events()
+        for event in ctx.graph.events(Kind.BUILD)
     )
 
 

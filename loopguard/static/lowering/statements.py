@@ -15,6 +15,7 @@ from loopguard.static.lowering.branches import branch, meet
 from loopguard.static.lowering.context import Context, Jumps
 from loopguard.static.lowering.withs import lower_with
 from loopguard.static.paths.graph import Assumption, Condition, Loop, Node
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
 
@@ -129,18 +130,18 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     size = len(ctx.graph.nodes)
     before = ctx.graph.frontier
     true_side, false_side, when = branch(ctx, node.test)
-    variables = dict(ctx.env.variables)
 
     # What is assumed is the value that the test has here, whatever the sides do to what it reads.
     when = when or ctx.assume(node.test, True)
     otherwise = Assumption(when.condition, not when.truth)
     ctx.graph.frontier = true_side
+    ctx.env.branch()
     _guarded(ctx, when, node.body, alive=bool(true_side))
     after_true, ended_true = ctx.graph.frontier, bool(true_side) and not ctx.graph.frontier
-    variables_true = ctx.env.variables
+    bound_true = ctx.env.undo()
 
-    ctx.env.variables = variables if not ended_true else dict(variables)
     ctx.graph.frontier = false_side
+    ctx.env.branch()
     if isinstance(node.orelse, cst.If):
         ctx.guards.append(otherwise)
         if false_side or ctx.silent:
@@ -151,12 +152,14 @@ def _if(ctx: Context, node: cst.If) -> Assumption | None:
     ended_false = bool(false_side) and not ctx.graph.frontier
     after_false = ctx.graph.frontier
 
-    if ctx.silent:
-        ctx.env.variables = meet(ctx.env, variables_true, ctx.env.variables)
-    elif ended_false or not false_side:
-        ctx.env.variables = variables_true
-    elif not ended_true and true_side:
-        ctx.env.variables = meet(ctx.env, variables_true, ctx.env.variables)
+    if not ctx.silent and (ended_false or not false_side):
+        ctx.env.undo()
+        for name, value in bound_true.items():
+            ctx.env.set(name, value)
+    elif ctx.silent or (not ended_true and true_side):
+        meet(ctx.env, bound_true)
+    else:
+        ctx.env.leave()
     ctx.graph.frontier = [*after_true, *after_false]
     if len(ctx.graph.nodes) == size and not ended_true and not ended_false:
         ctx.graph.frontier = before
@@ -217,6 +220,7 @@ def _for(ctx: Context, node: cst.For) -> None:
 
 def _each(item: Value) -> bool:
     """Whether a loop's element is one of several objects that are treated alike, perhaps with their numbers."""
+    spend()
     if isinstance(item, Group) and item.items:
         rest = [part for part in item.items if not isinstance(part, Const)]
         numbered = [part for part in rest if not isinstance(part, Counter)]
@@ -246,10 +250,10 @@ def _open_loop(ctx: Context, node: cst.For | cst.While, loop: Loop) -> Loop:
     for name in assignment.names_bound_in(node.body):
         old = ctx.env.variables.get(name)
         if isinstance(old, Const) and type(old.value) is int and name in assignment.counters_in(node.body):
-            ctx.env.variables[name] = Counter(old.value)
+            ctx.env.set(name, Counter(old.value))
         elif isinstance(old, Tensor | Test) or (isinstance(old, Const) and old.value is not None):
             # Later iterations see what earlier ones have left.
-            ctx.env.variables[name] = Tensor(carried=True)
+            ctx.env.set(name, Tensor(carried=True))
     ctx.loops.append(loop)
     ctx.jumps.append(Jumps())
     return loop
@@ -290,14 +294,14 @@ def _try(ctx: Context, node: cst.Try | cst.TryStar) -> None:
 
 def _try_body(ctx: Context, node: cst.Try | cst.TryStar) -> None:
     graph = ctx.graph
+    graph.join()
     start = list(graph.frontier)
     run(ctx, node.body)
     if node.orelse is not None:
         run(ctx, node.orelse.body)
     after = graph.frontier
-    variables = ctx.env.variables
     for handler in node.handlers:
-        ctx.env.variables = dict(variables)
+        ctx.env.branch()
         graph.frontier = start
         # Where in the body the exception came from is not known, and so is the state of everything.
         ctx.emit(Kind.UNKNOWN, node, None)
@@ -308,7 +312,7 @@ def _try_body(ctx: Context, node: cst.Try | cst.TryStar) -> None:
         run(ctx, handler.body)
         ctx.guards.pop()
         after = [*after, *graph.frontier]
-    ctx.env.variables = variables
+        ctx.env.undo()
     graph.frontier = after
 
 
@@ -316,12 +320,13 @@ def _match(ctx: Context, node: cst.Match) -> None:
     ctx.evaluate(ctx, node.subject)
     subject = text_of(node.subject)
     after: list[tuple[int, Assumption | None]] = []
-    variables = dict(ctx.env.variables)
     rest = ctx.graph.frontier
     complete = False
-    for case in node.cases:
+    for number, case in enumerate(node.cases):
+        if number:
+            ctx.env.undo()
+        ctx.env.branch()
         ctx.graph.frontier = rest
-        ctx.env.variables = dict(variables)
         pattern = text_of(case.pattern)
         if pattern == "_" or (isinstance(case.pattern, cst.MatchAs) and case.pattern.pattern is None):
             complete = case.guard is None
@@ -335,6 +340,7 @@ def _match(ctx: Context, node: cst.Match) -> None:
             run(ctx, case.body)
             ctx.guards.pop()
         after += ctx.graph.frontier
+    ctx.env.leave()
     ctx.graph.frontier = [*after, *([] if complete else rest)]
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from loopguard.static.collected import leaves
 from loopguard.static.lowering.context import Context
+from loopguard.static.steps import spend
 from loopguard.static.values import (
     Attachment,
     Const,
@@ -19,7 +21,6 @@ from loopguard.static.values import (
     Tensor,
     Thing,
     Value,
-    leaves,
 )
 
 _ANCESTORS = 64
@@ -121,8 +122,11 @@ def detached(ctx: Context, value: Value, how: str) -> Tensor:
     return Tensor(complete=True, graph=Attachment.NO, cut=how, ancestors=frozenset({ctx.new_tensor()}))
 
 
-def join(first: Value, second: Value) -> Value:
-    """What a name stands for where two branches that bound it meet."""
+_Pairs = dict[tuple[int, int], Value]
+
+
+def join(first: Value, second: Value, known: _Pairs | None = None) -> Value:
+    """What a name stands for where two branches that bound it meet. `known` are pairs of groups that did already."""
     if first is second:
         return first
     if isinstance(first, Ref) and isinstance(second, Ref) and first.dotted == second.dotted:
@@ -153,10 +157,20 @@ def join(first: Value, second: Value) -> Value:
         of = tuple(dict.fromkeys((*first.of, *second.of)))
         return Params(of, True, first.complete and second.complete)
     if isinstance(first, Group) and isinstance(second, Group) and len(first.items) == len(second.items):
-        return Group([join(a, b) for a, b in zip(first.items, second.items, strict=True)], first.open or second.open)
+        return _join_groups(first, second, known if known is not None else {})
     if type(first) is type(second) and not isinstance(first, Thing):
         return first if isinstance(first, Table) else Thing("")
     return first if isinstance(first, Thing) and isinstance(second, Const) else Thing("")
+
+
+def _join_groups(first: Group, second: Group, known: _Pairs) -> Value:
+    """The groups element by element: those that are in them more than once meet once."""
+    pair = first.number, second.number
+    spend(len(first.items) + 1)
+    if pair not in known:
+        items = [join(a, b, known) for a, b in zip(first.items, second.items, strict=True)]
+        known[pair] = Group(items, first.open or second.open)
+    return known[pair]
 
 
 def _join_things(first: Thing, second: Thing) -> Thing:

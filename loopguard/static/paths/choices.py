@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from loopguard.static.paths.conditions import decide
 from loopguard.static.paths.graph import Assumption, Condition, FlowGraph, Node
+from loopguard.static.steps import spend
 
 
 class Edge(NamedTuple):
@@ -88,7 +89,9 @@ class Assumptions:
         found = self._deciders.get(condition)
         if found is None:
             says = [0, 0]
-            for other in self._choices.alike(condition) if self._bits else ():
+            alike = self._choices.alike(condition) if self._bits else ()
+            spend(len(alike))
+            for other in alike:
                 for truth in (False, True) if other in self._bits else ():
                     known = (Assumption(self._choices.conditions[other], truth),)
                     decided = decide(self._choices.conditions[condition], known)

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from loopguard.events import Kind
 from loopguard.lifecycles.window import Gate
+from loopguard.limits import Limit
 from loopguard.static.records import comparable
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
+from loopguard.static.values import Thing
 
 if TYPE_CHECKING:
     import libcst as cst
 
     from loopguard.static.scope import File
-    from loopguard.static.values import Tensor, Thing, Value
+    from loopguard.static.values import Tensor, Value
 
 
 @comparable
@@ -121,7 +126,7 @@ class Node:
     label: str
     event: Happening | None = None
     again: Loop | None = None
-    assigned: frozenset[str] = frozenset()
+    assigned: set[str] | frozenset[str] = frozenset()
     successors: list[tuple[int, Assumption | None]] = field(default_factory=list)
 
 
@@ -134,13 +139,26 @@ Frontier = list[tuple[int, Assumption | None]]
 """The edges that still lead nowhere: from which node, under which assumption."""
 
 
+_MANY_EDGES = 4
+
+Where = Loop | tuple[Loop, ...] | Thing | None
+"""A loop, a stack of loops from the outermost to the innermost, or the target of events."""
+
+
 class FlowGraph:
-    """The graph of one analysis, grown node by node behind a frontier. `kinds` are those of its events."""
+    """The graph of one analysis, grown node by node behind a frontier.
+
+    `kinds` are those of its events, `limits` the bounds because of which it does not show everything.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = [Node("start")]
         self.kinds: set[Kind] = set()
+        self.limits: set[Limit] = set()
         self._events: list[Happening] = []
+        self._index: dict[Where, dict[Kind | None, list[Happening]]] = {}
+        self._targets: dict[Kind, dict[Value | None, None]] = {}
+        self._count = 0
         self.frontier: Frontier = [(0, None)]
         self.loops: list[Loop] = []
         self.window_sizes: set[str] = set()
@@ -177,9 +195,43 @@ class FlowGraph:
         for source, assumption in frontier:
             self.nodes[source].successors.append((target, assumption))
 
-    def events(self) -> Sequence[Happening]:
-        """Every event, in the order of lowering."""
-        return self._events
+    def join(self) -> None:
+        """Let one edge lead on instead of many, where each of several ways would take all of them along."""
+        if len(self.frontier) > _MANY_EDGES:
+            self.add(Node(""))
+
+    def events(self, *kinds: Kind, where: Where = None) -> Sequence[Happening]:
+        """The events in the order of lowering; if told so, only those of some kinds, or of some place.
+
+        `where` is a loop that they stand in, the stack of all their loops, or the thing that they are about.
+        """
+        if not kinds and where is None:
+            found: Sequence[Happening] = self._events
+        else:
+            by_kind = self._indexed().get(where, {})
+            lists = [by_kind[kind] for kind in kinds or (None,) if kind in by_kind]
+            found = lists[0] if len(lists) == 1 else sorted(chain.from_iterable(lists), key=_number)
+        spend(len(found) + 1)
+        return found
+
+    def _indexed(self) -> dict[Where, dict[Kind | None, list[Happening]]]:
+        """The events by their places, all of them at None, and there by their kinds, and all."""
+        for event in self._events[self._count :]:
+            target = event.target if isinstance(event.target, Thing) else None
+            for where in dict.fromkeys((None, *event.loops, event.loops, target)):
+                by_kind = self._index.setdefault(where, {})
+                by_kind.setdefault(event.kind, []).append(event)
+                by_kind.setdefault(None, []).append(event)
+            self._targets.setdefault(event.kind, {})[event.target] = None
+        self._count = len(self._events)
+        return self._index
+
+    def targets(self, kind: Kind) -> Sequence[Value | None]:
+        """What the events of a kind are about, each once."""
+        self._indexed()
+        found = self._targets.get(kind, {})
+        spend(len(found) + 1)
+        return list(found)
 
     def mermaid(self) -> str:
         """The graph as a Mermaid flowchart."""
@@ -197,6 +249,9 @@ class FlowGraph:
                 arrow = f"-- {_quoted(str(assumption))} -->" if assumption else "-->"
                 lines.append(f"    n{number} {arrow} n{target}")
         return "\n".join(lines) + "\n"
+
+
+_number = attrgetter("number")
 
 
 def _quoted(text: str) -> str:

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 
 from loopguard.lifecycles.window import Gate
 from loopguard.static.paths.graph import Assumption, Happening, Loop
 
+_number = attrgetter("number")
+
 SYNC = "accelerator.sync_gradients"
 """The condition under which what `accumulate()` has wrapped does anything."""
+
+
+def behind(events: Sequence[Happening], number: int) -> Sequence[Happening]:
+    """Of events in the order of lowering, those behind this one."""
+    return events[bisect_right(events, number, key=_number) :]
+
+
+def before(events: Sequence[Happening], number: int) -> Iterator[Happening]:
+    """Of events in the order of lowering, those before this one, the last of them first."""
+    return (events[at] for at in range(bisect_left(events, number, key=_number) - 1, -1, -1))
+
+
+def between(events: Sequence[Happening], first: int, last: int) -> Sequence[Happening]:
+    """Of events in the order of lowering, those between these two."""
+    return events[bisect_right(events, first, key=_number) : bisect_left(events, last, key=_number)]
 
 
 def innermost(event: Happening) -> Loop | None:
@@ -49,9 +68,14 @@ def window_gate(event: Happening, loop: Loop) -> Assumption | None:
 
 def _is_numbered_outside(gate: Gate, event: Happening, loop: Loop) -> bool:
     """Whether a gate counts the iterations of a loop around `loop`, within which it is open always or never."""
-    target = re.compile(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ")
     outer = event.loops[: event.loops.index(loop)] if loop in event.loops else ()
-    return target.match(loop.text) is None and any(target.match(other.text) for other in outer)
+    return not counts(loop, gate) and any(counts(other, gate) for other in outer)
+
+
+def counts(loop: Loop, gate: Gate) -> bool:
+    """Whether the counter of a gate is a target of a loop."""
+    target = rf"for\b(?>.*?\b{re.escape(gate.counter)}\b).* in "  # what follows some mention follows the first
+    return re.match(target, loop.text) is not None
 
 
 def is_configured(guard: Assumption | None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from loopguard.events import Relation
+from loopguard.static.collected import leaves
+from loopguard.static.steps import spend
 from loopguard.static.values import Gradient, Group, Params, Role, Table, Tensor, Thing, Value
 
 
@@ -30,6 +32,7 @@ def _built_from(thing: Thing, other: Thing) -> bool:
     seen: set[Thing] = set()
     todo = [thing]
     while todo:
+        spend()
         item = todo.pop()
         if item is other:
             return True
@@ -46,8 +49,7 @@ def touches(target: Value | None, optimizer: Thing, part: Thing | None) -> Relat
     if target is None:
         return Relation.UNKNOWN
     if isinstance(target, Group | Table):
-        items = target.items if isinstance(target, Group) else list(target.items.values())
-        return _best([touches(item, optimizer, part) for item in items])
+        return _best([touches(item, optimizer, part) for item in leaves(target)])
     if isinstance(target, Params):
         found = _best([touches(item, optimizer, part) for item in target.of])
         return Relation.UNKNOWN if found is Relation.OTHER and not target.complete else found

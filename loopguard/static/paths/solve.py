@@ -10,11 +10,13 @@ from collections import deque
 from collections.abc import Iterable
 from enum import Enum
 
+from loopguard.limits import Limit
 from loopguard.static.paths.automaton import Belief
 from loopguard.static.paths.effects import Course
 from loopguard.static.paths.graph import FlowGraph
-from loopguard.static.paths.ways import MAX_FACTS
+from loopguard.static.paths.ways import STEPS_OF_A_FACT
 from loopguard.static.records import record
+from loopguard.static.steps import spend
 
 
 @record
@@ -33,6 +35,7 @@ class Fact:
         while fact is not None:
             found.append(fact)
             fact = fact.before
+        spend(len(found))
         return found[::-1]
 
 
@@ -61,30 +64,28 @@ def tell(graph: FlowGraph, course: Course, start: int, belief: Belief, given: It
     A path ends where the state is decided anew, say at a sure step or clear, which begins a story of its own, and where
     nothing is known any more. So each story is short, and tells of a mistake from its cause to its effect.
     """
-    automaton = course.automaton
-    unknown = automaton.unknown
+    unknown = course.automaton.unknown
     story = Story(start, [], {})
     ways = course.ways(graph)
     todo = deque(Fact(start, belief, assumed, None) for assumed in sorted(given))
     seen = {(start, belief, first.assumed) for first in todo}
     while todo:
+        spend(STEPS_OF_A_FACT)
         fact = todo.popleft()
-        belief, over = fact.belief, False
-        for effect in course.of.get(fact.node, ()):
-            if fact.before is not None:
-                story.arrivals.setdefault(fact.node, set()).add(belief)
-            belief, mistake = automaton.after(belief, effect)
-            if mistake is not None and fact.before is not None:
-                story.violations.append(Violation(mistake, fact))
-            over = over or automaton.settles(effect, belief)
-        if belief == unknown or (over and fact.before is not None):
+        arrivals, mistakes, belief, anew = course.turn(fact.node, fact.belief)
+        if fact.before is not None:
+            if arrivals:
+                story.arrivals.setdefault(fact.node, set()).update(arrivals)
+            story.violations.extend([Violation(mistake, fact) for mistake in mistakes])
+        if belief == unknown or (anew and fact.before is not None):
             continue
         for target, further in ways.onward(fact.node, fact.assumed):
             key = (target, belief, further)
             if key not in seen:
                 seen.add(key)
                 todo.append(Fact(target, belief, further, fact))
-        if len(seen) > MAX_FACTS:
+        if len(seen) > Limit.PATHS.most:
+            graph.limits.add(Limit.PATHS)
             return Story(start, [], {})
     return story
 

@@ -13,11 +13,13 @@ from functools import cached_property
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
+from loopguard.limits import Limit
 from loopguard.static.paths.choices import Assumptions, Choices
 from loopguard.static.paths.graph import Condition, FlowGraph
+from loopguard.static.steps import spend
 
-MAX_FACTS = 8_000
-MAX_ASSUMPTIONS = 8
+STEPS_OF_A_FACT = 8
+"""What following a path from one event to the next costs."""
 
 
 class Way(NamedTuple):
@@ -42,8 +44,10 @@ class Way(NamedTuple):
 class Ways:
     """The ways on a graph where paths are kept apart by some of its conditions, by the node that they start from."""
 
-    def __init__(self, choices: Choices, worth: tuple[int, ...]) -> None:
+    def __init__(self, choices: Choices, worth: tuple[int, ...], limits: set[Limit] | None = None) -> None:
+        """Find them. `limits` are those that the graph has met."""
         self._plain = choices.plain
+        self._limits = limits if limits is not None else set()
         self._from: list[list[Way]] = [[] for _ in choices.nodes]
         self._numbers: list[int] = []
         self._onward: dict[tuple[int, int], list[tuple[int, int]]] = {}
@@ -62,8 +66,10 @@ class Ways:
             for target, denied, known, added, kept in self._from[number]:
                 if not assumed & denied:
                     further = assumed & kept if assumed & known else assumed & kept | added
-                    if further.bit_count() <= MAX_ASSUMPTIONS:
+                    if further.bit_count() <= Limit.CHOICES.most:
                         found.append((target, further))
+                    else:
+                        self._limits.add(Limit.CHOICES)
         return found
 
     @cached_property
@@ -73,14 +79,16 @@ class Ways:
         found: dict[int, set[int]] = {0: {0}}
         count = 0
         while todo:
+            spend(STEPS_OF_A_FACT)
             for target, further in self.onward(*todo.popleft()):
                 known = found.setdefault(target, set())
                 if further not in known:
                     known.add(further)
                     todo.append((target, further))
                     count += 1
-            if count > MAX_FACTS:
-                return {number: {0} for number in range(len(self._from))}
+            if count > Limit.PATHS.most:
+                self._limits.add(Limit.PATHS)
+                return {}
         return found
 
     def _translate(self, choices: Choices, assumptions: Assumptions) -> None:
@@ -106,6 +114,7 @@ class Ways:
 
     def _leave_out(self, through: Mapping[int, Way]) -> None:
         """Go on at once from the nodes that lead on in one way only."""
+        spend(len(self._numbers))
         self._numbers = [number for number in self._numbers if number not in through and self._from[number]]
         for number in self._numbers:
             self._from[number] = [_beyond(way, through) for way in self._from[number]]
@@ -144,8 +153,9 @@ class Ways:
         live = [0] * len(self._from)
         changed = True
         while changed:
+            spend(len(self._numbers))
             changed = False
-            for number in self._numbers:
+            for number in self._numbers:  # the last one first, as most ways lead onward
                 found = 0
                 for target, denied, known, added, kept in self._from[number]:
                     ahead = live[target]
@@ -171,7 +181,7 @@ def ways_of(graph: FlowGraph, worth: Callable[[Sequence[Condition]], tuple[int, 
     choices, known = _of[graph]
     numbers = worth(choices.conditions)
     if numbers not in known:
-        known[numbers] = Ways(choices, numbers)
+        known[numbers] = Ways(choices, numbers, graph.limits)
     return known[numbers]
 
 
@@ -185,6 +195,7 @@ def _beyond(way: Way, through: Mapping[int, Way]) -> Way:
 
 def _add(ways: list[Way], way: Way) -> None:
     """Add a way to those from the same node; both sides of a choice that makes no difference are one way."""
+    spend(len(ways))
     for place, other in enumerate(ways):
         if way.target == other.target and way.kept == other.kept:
             if way.is_free or other.is_free or (way.denied == other.known and way.known == other.denied):

@@ -9,6 +9,7 @@ import libcst as cst
 from loopguard.case import Case
 from loopguard.events import Kind
 from loopguard.lifecycles.automation import Mistake
+from loopguard.static.collected import leaves
 from loopguard.static.frameworks import Driven
 from loopguard.static.library import OPTIMIZER_NAME
 from loopguard.static.lowering.context import Context
@@ -16,7 +17,7 @@ from loopguard.static.lowering.tensors import provenance
 from loopguard.static.paths.graph import Happening
 from loopguard.static.scope import File
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Attachment, Tensor, leaves, things_in
+from loopguard.static.values import Attachment, Tensor, things_in
 from loopguard.static.verdicts.courses import case_of
 
 

@@ -8,13 +8,14 @@ from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import gradient
 from loopguard.lifecycles.clipping import TRANSITIONS, Action, Mistake, State
+from loopguard.static.collected import leaves
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
 from loopguard.static.paths.effects import Course, Effects, effects_of
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
-from loopguard.static.paths.guards import guard_keys, innermost
+from loopguard.static.paths.guards import behind, guard_keys, innermost
 from loopguard.static.paths.relations import touches
 from loopguard.static.scope import File
-from loopguard.static.values import Group, Params, Role, Thing, Value, leaves
+from loopguard.static.values import Group, Params, Role, Thing, Value
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.clips import clips_of, concerns
 from loopguard.static.verdicts.courses import Slip, along, case_of, slips
@@ -38,16 +39,17 @@ def clipping_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
         return
     told: set[Happening] = set()
     for effects in effects_of(graph):
-        for slip in slips(graph, Course(graph, _CLIPPING, _effects(clips, effects, graph))):
+        for slip in slips(graph, Course(graph, _CLIPPING, _effects({*clips}, effects, graph))):
             if slip.at not in told and _is_proved(graph, effects, slip):
                 case = _misplaced(file, effects, slip)
                 if case is not None:
                     told.add(slip.at)
                     yield case
-    yield from (case for clip in clips if clip not in told for case in _elsewhere(file, graph, clip))
+    held: dict[object, bool] = {}
+    yield from (case for clip in clips if clip not in told for case in _elsewhere(file, graph, clip, held))
 
 
-def _effects(clips: list[Happening], effects: Effects, graph: FlowGraph) -> dict[int, tuple[Effect, ...]]:
+def _effects(clips: set[Happening], effects: Effects, graph: FlowGraph) -> dict[int, tuple[Effect, ...]]:
     found: dict[int, tuple[Effect, ...]] = {}
     for event in graph.events():
         if event in clips:
@@ -83,16 +85,14 @@ def _is_proved(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
         if not guard_keys(slip.begins, loop) <= guard_keys(slip.at, loop):
             return False
         return _is_cleared_next(graph, effects, slip)
-    backwards = [event for event in graph.events() if event.kind is Kind.BACKWARD and innermost(event) is loop]
-    return any(
-        event.number > slip.at.number and guard_keys(event, loop) <= guard_keys(slip.at, loop) for event in backwards
-    )
+    backwards = behind(graph.events(Kind.BACKWARD, where=slip.at.loops), slip.at.number)
+    return any(guard_keys(event, loop) <= guard_keys(slip.at, loop) for event in backwards)
 
 
 def _comes_to_nothing(graph: FlowGraph, effects: Effects, clip: Happening, loop: Loop) -> bool:
     """Whether the first thing that an iteration does to what it has clipped is to throw it away."""
-    for event in graph.events():
-        if loop in event.loops and event.number > clip.number and event.number in effects.of:
+    for event in behind(graph.events(where=loop), clip.number):
+        if event.number in effects.of:
             cleared = all(effect.sure and effect.action is gradient.Action.CLEAR for effect in effects.of[event.number])
             return cleared and innermost(event) is loop and guard_keys(event, loop) <= guard_keys(clip, loop)
     return False
@@ -103,11 +103,7 @@ def _is_cleared_next(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     if not any(effect.action is gradient.Action.CLEAR for made in effects.of.values() for effect in made):
         return False
     loop = innermost(slip.at)
-    steps = [
-        event
-        for event in graph.events()
-        if event.kind is Kind.STEP and event.target is effects.subject.optimizer and loop in event.loops
-    ]
+    steps = [step for step in graph.events(Kind.STEP, where=loop) if step.target is effects.subject.optimizer]
     return all(event.number < slip.at.number or event.guards != slip.at.guards for event in steps)
 
 
@@ -144,17 +140,21 @@ def _holds(optimizer: object, clipped: Value | None) -> bool:
     return any(touches(clipped, optimizer, part) is not Relation.OTHER for part in optimizer.holds)
 
 
-def _elsewhere(file: File, graph: FlowGraph, clip: Happening) -> Iterator[Case]:
-    """The case of a clip of parameters that no optimizer steps."""
+def _elsewhere(file: File, graph: FlowGraph, clip: Happening, held: dict[object, bool]) -> Iterator[Case]:
+    """The case of a clip of parameters that no optimizer steps.
+
+    `held` says of loops and optimizers that step in them whether these hold anything that is clipped there.
+    """
     loop = innermost(clip)
-    steps = [event for event in graph.events() if event.kind is Kind.STEP]
-    nearby = [event for event in steps if event.loops == clip.loops and event.number > clip.number]
+    nearby = behind(graph.events(Kind.STEP, where=clip.loops), clip.number)
     if loop is None or not nearby or not _is_plain(clip.target):
         return
-    if any(loop in other.loops and _holds(event.target, other.target) for event in nearby for other in clips_of(graph)):
-        return  # what is stepped is clipped, too
-    for event in steps:
-        optimizer = event.target
+    for optimizer in dict.fromkeys(event.target for event in nearby):
+        if (loop, optimizer) not in held:
+            held[loop, optimizer] = any(_holds(optimizer, other.target) for other in clips_of(graph, loop))
+        if held[loop, optimizer]:
+            return  # what is stepped is clipped, too
+    for optimizer in graph.targets(Kind.STEP):
         if not isinstance(optimizer, Thing) or optimizer.role is not Role.OPTIMIZER or optimizer.holds is None:
             return
         if any(touches(clip.target, optimizer, part) is not Relation.OTHER for part in optimizer.holds):

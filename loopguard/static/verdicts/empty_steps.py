@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from loopguard.case import Case
 from loopguard.events import Kind
-from loopguard.lifecycles import gradient
 from loopguard.lifecycles.gradient import State
 from loopguard.static.paths.graph import Happening, Loop
-from loopguard.static.paths.guards import guard_keys, innermost, nested
+from loopguard.static.paths.guards import before, behind, guard_keys, innermost, nested
 from loopguard.static.paths.solve import Fact, Violation
+from loopguard.static.steps import spend
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.telling import Telling
 
@@ -22,8 +24,7 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
     clear = telling.event(path[0])
     if clear.kind is not Kind.CLEAR:
         return None
-    arrivals = {belief for story in telling.stories for belief in story.arrivals.get(event.number, ())}
-    if any(belief != {State.CLEAN} for belief in arrivals):
+    if any(belief != {State.CLEAN} for belief in telling.arrivals.get(event.number, ())):
         return None
     loop = innermost(event)
     discarded = _discarded_by(telling, clear)
@@ -34,8 +35,7 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
             return telling.case(violation.mistake, first, whole, loop, {"order": "cleared after backward"})
     if loop is None:
         return None
-    backwards = telling.among(Kind.BACKWARD)
-    inside = [item for item in backwards if loop in item.loops]
+    inside = telling.among(Kind.BACKWARD, where=loop)
     if any(item.number < event.number for item in inside):
         return None
     if inside:
@@ -48,11 +48,10 @@ def empty(telling: Telling, violation: Violation) -> Case | None:
         return None
     outside = [
         item
-        for item in backwards
-        if item.number > event.number and item.loops == event.loops[:-1] and telling.effects.of[item.number][0].sure
+        for item in behind(telling.among(Kind.BACKWARD, where=event.loops[:-1]), event.number)
+        if telling.effects.of[item.number][0].sure
     ]
-    served = any(item.loops == event.loops[:-1] for item in telling.among(Kind.STEP))
-    if outside and not served:
+    if outside and not telling.among(Kind.STEP, where=event.loops[:-1]):
         facts = {"order": "backward after loop", "backward": evidence.short(outside[0].text)}
         return telling.case(violation.mistake, event, path, loop, facts)
     return telling.case(violation.mistake, event, path, loop, {"order": "no backward"})
@@ -63,36 +62,34 @@ def _discarded_by(telling: Telling, clear: Happening) -> list[Fact] | None:
 
     That is this one, or one right before it, so that this one finds nothing any more.
     """
-    for story in telling.stories:
-        for violation in story.violations:
-            path = violation.fact.path()
-            backward, first = telling.event(path[0]), telling.event(path[-1])
-            if violation.mistake is gradient.Mistake.UNUSED and _is_clear_before(telling, first, clear):
-                if telling.within_iteration(path) and backward.kind is Kind.BACKWARD and backward.loops == clear.loops:
-                    return path
+    throwing = telling.throwing_away
+    found = sorted(place for first in _clears_up_to(telling, clear) for place in throwing.get(first.number, ()))
+    for story, violation in found:
+        path = telling.stories[story].violations[violation].fact.path()
+        backward = telling.event(path[0])
+        if telling.within_iteration(path) and backward.kind is Kind.BACKWARD and backward.loops == clear.loops:
+            return path
     return None
 
 
-def _is_clear_before(telling: Telling, first: Happening, clear: Happening) -> bool:
-    """Whether a clear is this one, or comes before it in the same block with nothing between that brings gradients."""
-    if first is clear:
-        return True
-    return (
-        (first.loops, first.guards) == (clear.loops, clear.guards)
-        and not any(
-            first.number < item.number < clear.number
-            for item in telling.among(Kind.BACKWARD, Kind.ASSIGN, Kind.UNKNOWN)
-        )
-        and first.number < clear.number
-    )
+def _clears_up_to(telling: Telling, clear: Happening) -> Iterator[Happening]:
+    """A clear, and those before it in the same block with nothing between that brings gradients."""
+    yield clear
+    for event in before(telling.graph.events(), clear.number):
+        spend()
+        if event.number in telling.effects.of:
+            if event.kind in (Kind.BACKWARD, Kind.ASSIGN, Kind.UNKNOWN):
+                return
+            if (event.loops, event.guards) == (clear.loops, clear.guards):
+                yield event
 
 
 def _hides_backward(telling: Telling, clear: Happening, step: Happening, loop: Loop) -> bool:
     """Whether something between a clear and the step after it may deposit gradients unseen."""
-    if telling.among(Kind.ASSIGN, Kind.READ, loop=loop):
+    if telling.among(Kind.ASSIGN, Kind.READ, where=loop):
         return True
     first, last = clear.number, step.number
     return any(
         first < item.number < last if first < last else not last < item.number < first
-        for item in telling.among(Kind.UNKNOWN, loop=loop)
+        for item in telling.among(Kind.UNKNOWN, where=loop)
     )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
 
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
 from loopguard.lifecycles.gradient import State
@@ -11,8 +14,12 @@ from loopguard.static.paths.effects import Effects
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop, Site
 from loopguard.static.paths.solve import Fact
 from loopguard.static.scope import File
+from loopguard.static.steps import spend
 
 _TEXT_LIMIT = 80
+_BEARING = (Kind.CLEAR, Kind.STEP, Kind.BACKWARD)
+_MOST_RELATED = 8
+_STEPS_OF_A_MOMENT = 4
 
 
 def place_of(site: Site) -> Place:
@@ -46,26 +53,83 @@ def event_of(happening: Happening, subject: str, place: Place | None = None) -> 
     )
 
 
-def related(effects: Effects, events: Iterable[Happening], loop: Loop | None, name: str) -> tuple[Related, ...]:
-    """The clears, steps and backward passes that bear on a case about `loop`."""
-    found = []
-    for event in events:
-        if event.kind not in (Kind.CLEAR, Kind.STEP, Kind.BACKWARD):
-            continue
-        if event.kind is Kind.BACKWARD:
-            given = effects.of.get(event.number, ())
-            relation = Relation.OTHER if not given else Relation.WHOLE if given[0].sure else Relation.UNKNOWN
-        else:
-            relation = effects.relation_to_all(event)
-        reach = Reach.INSIDE if loop is not None and loop in event.loops else Reach.OUTSIDE
-        found.append(Related(event_of(event, name), relation, reach))
-    return tuple(found)
+class Bearing:
+    """The clears, steps and backward passes that bear on the cases of one subject.
+
+    Of each kind, relation and reach the first few are told: that a clear is there counts, not how many there are.
+    """
+
+    def __init__(self, graph: FlowGraph, effects: Effects) -> None:
+        self._graph = graph
+        self._effects = effects
+        self._relations: dict[int, Relation] = {}
+        self._on: dict[Loop | None, list[_Found]] = {}
+
+    def on(self, loop: Loop | None, name: str, steps: Iterable[Happening] | None = None) -> tuple[Related, ...]:
+        """Those that bear on a case about `loop`; of the steps, if told so, only these."""
+        if loop not in self._on:
+            inside = self._graph.events(*_BEARING, where=loop) if loop is not None else ()
+            self._on[loop] = [*self._first(inside, loop), *self._outside(loop)]
+        found = self._on[loop]
+        if steps is not None:
+            found = [*(item for item in found if item[0].kind is not Kind.STEP), *self._first(steps, loop)]
+        return _told(found, name)
+
+    def among(self, events: Iterable[Happening], loop: Loop, name: str) -> tuple[Related, ...]:
+        """Those of some events that bear on a case about `loop`."""
+        return _told(self._first(events, loop), name)
+
+    def _first(self, events: Iterable[Happening], loop: Loop | None) -> Iterator[_Found]:
+        counts: Counter[tuple[Kind, Relation, Reach]] = Counter()
+        for event in events:
+            spend()
+            if event.kind in _BEARING:
+                relation, reach = self._relation(event), _reach(event, loop)
+                counts[event.kind, relation, reach] += 1
+                if counts[event.kind, relation, reach] <= _MOST_RELATED:
+                    yield event, relation, reach
+
+    def _outside(self, loop: Loop | None) -> Iterator[_Found]:
+        for (_, relation), events in self._sorted.items():
+            outside = (event for event in events if _reach(event, loop) is Reach.OUTSIDE)
+            yield from ((event, relation, Reach.OUTSIDE) for event in islice(outside, _MOST_RELATED))
+
+    @cached_property
+    def _sorted(self) -> dict[tuple[Kind, Relation], list[Happening]]:
+        found: dict[tuple[Kind, Relation], list[Happening]] = {}
+        for event in self._graph.events(*_BEARING):
+            found.setdefault((event.kind, self._relation(event)), []).append(event)
+        return found
+
+    def _relation(self, event: Happening) -> Relation:
+        if event.number not in self._relations:
+            self._relations[event.number] = self._found_relation(event)
+        return self._relations[event.number]
+
+    def _found_relation(self, event: Happening) -> Relation:
+        if event.kind is not Kind.BACKWARD:
+            return self._effects.relation_to_all(event)
+        given = self._effects.of.get(event.number, ())
+        return Relation.OTHER if not given else Relation.WHOLE if given[0].sure else Relation.UNKNOWN
+
+
+_Found = tuple[Happening, Relation, Reach]
+
+
+def _told(found: Iterable[_Found], name: str) -> tuple[Related, ...]:
+    ordered = sorted(found, key=lambda item: item[0].number)
+    return tuple(Related(event_of(event, name), relation, reach) for event, relation, reach in ordered)
+
+
+def _reach(event: Happening, loop: Loop | None) -> Reach:
+    return Reach.INSIDE if loop is not None and loop in event.loops else Reach.OUTSIDE
 
 
 def trail(graph: FlowGraph, effects: Effects, path: list[Fact], loop: Loop | None, name: str) -> tuple[Moment, ...]:
     """The events of a path that concern the subject, each with what it does, numbered by iterations of `loop`."""
     moments: list[Moment] = []
     iteration = 1 if loop is not None else 0
+    spend(_STEPS_OF_A_MOMENT * len(path))
     for fact in path:
         node = graph.nodes[fact.node]
         if node.again is not None and node.again is loop:

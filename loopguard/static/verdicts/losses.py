@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import libcst as cst
 
@@ -12,8 +12,8 @@ from loopguard.lifecycles import loss, mode, source
 from loopguard.static.lowering.context import Accumulation, Context
 from loopguard.static.paths.graph import Happening, Loop
 from loopguard.static.scope import File
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
-from loopguard.static.values import Tensor
 from loopguard.static.verdicts import evidence
 
 
@@ -36,7 +36,7 @@ def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
     """The cases of losses that are summed or collected with their graphs, iteration after iteration."""
     if not ctx.accumulations or Kind.BACKWARD not in ctx.graph.kinds:
         return
-    backwards = [event for event in ctx.graph.events() if event.kind is Kind.BACKWARD and event.loss is not None]
+    backwards = _Backwards(ctx.graph.events(Kind.BACKWARD))
     for kept in ctx.accumulations:
         used = _used_by(kept, backwards, ctx.resets)
         if used is not None and kept.site.file is file and not _is_walked(kept.loops[-1], used.written):
@@ -50,28 +50,30 @@ def retained_cases(file: File, ctx: Context) -> Iterator[Case]:
             yield Case(loss.Mistake.RETAINED, name, at, trail, (), {"into": kept.into, "loop": kept.loops[-1].text})
 
 
-def _used_by(kept: Accumulation, backwards: list[Happening], resets: set[tuple[str, int]]) -> Happening | None:
+class _Backwards:
+    """Backward passes: what they differentiate, and which of them start from what."""
+
+    def __init__(self, events: Iterable[Happening]) -> None:
+        self.differentiated: set[int] = set()
+        self.starting: dict[int, list[Happening]] = {}
+        for event in events:
+            ancestors = event.loss.ancestors if event.loss is not None else frozenset()
+            self.differentiated |= ancestors
+            if event.written and event.loops and ancestors:
+                # Tensors count up from 1; things that may be tensors, down from -1.
+                newest = max(ancestors)
+                self.starting.setdefault(newest if newest > 0 else min(ancestors), []).append(event)
+
+
+def _used_by(kept: Accumulation, backwards: _Backwards, resets: set[tuple[str, int]]) -> Happening | None:
     """The backward pass whose loss is kept, if the sum itself serves no backward pass and outlives its iteration."""
-    found = None
-    for event in backwards:
-        assert event.loss is not None
-        if kept.total in event.loss.ancestors:
-            return None  # the sum is there to be differentiated
-        if event.written and _is_kept(event.loss, kept.kept):
-            if event.loops and kept.loops and event.loops[-1] in kept.loops:
-                found = event
-    if found is None or (kept.storage, kept.loops[-1].number) in resets:
+    if kept.total in backwards.differentiated or (kept.storage, kept.loops[-1].number) in resets:
         return None
-    return found
-
-
-def _is_kept(used: Tensor, kept: Tensor) -> bool:
-    """Whether `kept` is `used`, or was computed from it."""
-    if not used.ancestors:
-        return False
-    # Tensors count up from 1; things that may be tensors, down from -1.
-    newest = max(used.ancestors)
-    return (newest if newest > 0 else min(used.ancestors)) in kept.ancestors
+    # What is kept is the loss, or was computed from it.
+    starting = [event for number in kept.kept.ancestors for event in backwards.starting.get(number, ())]
+    spend(len(starting) + 1)
+    used = (event for event in starting if event.loops[-1] in kept.loops)
+    return max(used, key=lambda event: event.number, default=None)
 
 
 def _is_walked(loop: Loop, name: str) -> bool:

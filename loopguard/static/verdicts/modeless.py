@@ -7,6 +7,7 @@ import re
 from loopguard.lifecycles.mode import DEPENDS_ON_MODE
 from loopguard.static.library import TORCH_FAMILY
 from loopguard.static.lowering.objects import has_unread_base, mro
+from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Class, Inert, Ref, Role, Thing
 
@@ -15,8 +16,8 @@ _CONTAINERS = frozenset({"Sequential", "ModuleList", "ModuleDict"})
 _ADAPTS = re.compile(r"Transformer")
 """Layers that drop something unless they are told not to."""
 
-_CALLED = re.compile(r"\bself\.(\w+)(?:\[[^\]]*\])?\(")
-_MADE = re.compile(r"\bself\.(\w+)\s*(?::[^=\n]+)?=\s*(?:\w+\.)*([A-Z]\w*)\(\s*([^\s)]*)")
+_CALLED = re.compile(r"\bself\.(\w+)(?:\[[^\[\]]*\])?\(")
+_MADE = re.compile(r"\bself\.(\w+)\s*(?::[^=\n]{1,200})?=\s*(?:\w+\.)*([A-Z]\w*)\(\s*([^\s)]*)")
 _BUILT = re.compile(r"(?<![\w.])(?:(\w+)\.)?(?:\w+\.)*([A-Z]\w*)\(")
 _DEPTH = 6
 
@@ -33,6 +34,7 @@ def is_unreadable(module: Thing) -> bool:
 
 
 def _is_plain(module: Thing, depth: int) -> bool:
+    spend()
     if depth == 0:
         return False
     if module.cls is not None:
@@ -43,11 +45,18 @@ def _is_plain(module: Thing, depth: int) -> bool:
     name = text_of(module.call.func).rsplit(".", 1)[-1]
     if name in _CONTAINERS:
         parts = [thing for thing in module.captured if thing.role is Role.MODULE]
+        spend(len(parts))
         return bool(parts) and len(parts) == len(module.call.args) and all(_is_plain(part, depth - 1) for part in parts)
     return not (DEPENDS_ON_MODE.search(text) or _ADAPTS.search(text) or _ASKS_FOR_MODE.search(text))
 
 
 def _is_plain_class(cls: Class, depth: int) -> bool:
+    if depth not in cls.plain:
+        cls.plain[depth] = _has_one_mode(cls, depth)
+    return cls.plain[depth]
+
+
+def _has_one_mode(cls: Class, depth: int) -> bool:
     if has_unread_base(cls):
         return False
     text = "\n".join(item.file.tree.source(item.node) for item in mro(cls))

@@ -16,11 +16,12 @@ from loopguard.static.syntax import text_of
 from loopguard.static.values import Role, Thing
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.courses import case_of, event_in
+from loopguard.static.wording import OF_TEXTS, Wording
 
 _EPOCH = re.compile(r"epoch", re.IGNORECASE)
 _EVALUATES = re.compile(r"val|test|eval|(?:^|_)dev(?:_|$)|query|gallery", re.IGNORECASE)
-_TELLS = re.compile(r"set_epoch|DistributedSamplerWrapper|accelerat|lightning|ignite", re.IGNORECASE)
-_SYNCS = re.compile(r"no_sync|require_backward_grad_sync|set_requires_gradient_sync")
+_TELLS = Wording(r"set_epoch|DistributedSamplerWrapper|accelerat|lightning|ignite", re.IGNORECASE, size=OF_TEXTS)
+_SYNCS = Wording(r"no_sync|require_backward_grad_sync|set_requires_gradient_sync", size=OF_TEXTS)
 
 
 def replica_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
@@ -32,12 +33,11 @@ def replica_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
 
 def _untold(file: File, graph: FlowGraph) -> Iterator[Case]:
     """Epochs that are trained on data of a sampler that shuffles, and is not told which one it is."""
-    events = graph.events()
     if Kind.EPOCH in graph.kinds:
         return
-    built = {event.target: event for event in events if event.kind is Kind.BUILD}
-    for event in events:
-        if event.kind is not Kind.BACKWARD or len(event.loops) < 2 or not event.loops[-1].batches:
+    built = {event.target: event for event in graph.events(Kind.BUILD)}
+    for event in graph.events(Kind.BACKWARD):
+        if len(event.loops) < 2 or not event.loops[-1].batches:
             continue
         samplers = list(_samplers(event.loops[-1].over))
         epochs = [loop for loop in event.loops[:-1] if _EPOCH.search(loop.text)]
@@ -95,13 +95,13 @@ def _header(file: File, loop: Loop, inside: Happening) -> Event:
 
 def _exchanged(file: File, graph: FlowGraph) -> Iterator[Case]:
     """Backward passes of a window that all exchange gradients, although only the last needs to."""
-    for step in graph.events():
+    for step in graph.events(Kind.STEP):
         loop = innermost(step)
-        gate = window_gate(step, loop) if step.kind is Kind.STEP and loop is not None else None
+        gate = window_gate(step, loop) if loop is not None else None
         if loop is None or gate is None or gate.condition.gate is None or _SYNCS.search(file.source.text):
             continue
-        for event in graph.events():
-            if event.kind is Kind.BACKWARD and innermost(event) is loop and not event.via:
+        for event in graph.events(Kind.BACKWARD, where=step.loops):
+            if not event.via:
                 module = _replicated(event)
                 if module is not None and gate.condition.key not in guard_keys(event, loop):
                     yield from _told(file, event, step, module, loop, gate.condition.gate.text)

@@ -11,7 +11,7 @@ from loopguard.lifecycles.scaling import SCALES, STAGES, Action, Mistake, Scale,
 from loopguard.static.paths.automaton import ANYTHING, Automaton, Effect
 from loopguard.static.paths.effects import Course, Effects, effects_of
 from loopguard.static.paths.graph import FlowGraph, Happening, Loop
-from loopguard.static.paths.guards import guard_keys, innermost, window_gate
+from loopguard.static.paths.guards import between, guard_keys, innermost, window_gate
 from loopguard.static.scope import File
 from loopguard.static.values import Thing, things_in
 from loopguard.static.verdicts.clips import clips_of, concerns
@@ -52,7 +52,7 @@ def _is_scaled(event: Happening) -> bool:
 
 
 def _scalers_of(graph: FlowGraph, optimizer: Thing) -> list[Thing]:
-    steps = (event for event in graph.events() if event.kind is Kind.STEP and event.target is optimizer)
+    steps = graph.events(Kind.STEP, where=optimizer)
     return list(dict.fromkeys(event.scaler for event in steps if event.scaler is not None))
 
 
@@ -95,7 +95,7 @@ def _stages(graph: FlowGraph, effects: Effects, scaler: Thing) -> dict[int, tupl
     """What each event does to the stage of `scaler` with an optimizer."""
     optimizer = effects.subject.optimizer
     found: dict[int, tuple[Effect, ...]] = {}
-    for event in graph.events():
+    for event in graph.events(Kind.UPDATE, Kind.STEP, Kind.UNSCALE, Kind.UNKNOWN):
         effect: Effect | None = None
         if event.kind is Kind.UPDATE:
             same = event.scaler is scaler
@@ -148,10 +148,8 @@ def _same_choice(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
 def _never_unscaled(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     """Whether nothing unscales these gradients before the clip, on whatever path."""
     return slip.goes_round is None and not any(
-        event.kind is Kind.UNSCALE
-        and effects.relation(event) is not Relation.OTHER
-        and slip.begins.number < event.number < slip.at.number
-        for event in graph.events()
+        effects.relation(event) is not Relation.OTHER
+        for event in between(graph.events(Kind.UNSCALE), slip.begins.number, slip.at.number)
     )
 
 
@@ -159,10 +157,7 @@ def _never_updated(graph: FlowGraph, effects: Effects, slip: Slip) -> bool:
     loop = slip.goes_round
     if slip.begins.kind is not Kind.STEP or loop is None or loop is not innermost(slip.at):
         return False
-    return not any(
-        event.kind is Kind.UPDATE and loop in event.loops and not _distinct(event.scaler, slip.at.scaler)
-        for event in graph.events()
-    )
+    return all(_distinct(event.scaler, slip.at.scaler) for event in graph.events(Kind.UPDATE, where=loop))
 
 
 def _distinct(scaler: Thing | None, other: Thing | None) -> bool:
@@ -186,14 +181,10 @@ def _meet(graph: FlowGraph, effects: Effects, slip: Slip, loop: Loop) -> bool:
     """Whether an iteration surely ends with gradients unscaled, and the next one unscales before anything else."""
     if any(innermost(end) is not loop or guard_keys(end, loop) for end in (slip.begins, slip.at)):
         return False
-    between = [
-        event
-        for event in graph.events()
-        if event.kind in (Kind.UPDATE, Kind.STEP, Kind.UNKNOWN)
-        and loop in event.loops
-        and not slip.at.number < event.number < slip.begins.number
-    ]
-    return not between
+    return all(
+        slip.at.number < event.number < slip.begins.number
+        for event in graph.events(Kind.UPDATE, Kind.STEP, Kind.UNKNOWN, where=loop)
+    )
 
 
 def _window(graph: FlowGraph, effects: Effects, slip: Slip) -> str:
@@ -201,8 +192,8 @@ def _window(graph: FlowGraph, effects: Effects, slip: Slip) -> str:
     loop = slip.goes_round
     if loop is None or loop is not innermost(slip.at):
         return ""
-    for event in graph.events():
-        if event.kind is Kind.STEP and event.target is effects.subject.optimizer and loop in event.loops:
+    for event in graph.events(Kind.STEP, where=loop):
+        if event.target is effects.subject.optimizer:
             gate = window_gate(event, loop)
             if gate is not None:
                 return gate.condition.text

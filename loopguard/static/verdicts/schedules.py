@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 import libcst as cst
 
@@ -11,8 +12,8 @@ from loopguard.case import Case
 from loopguard.events import Kind
 from loopguard.lifecycles import schedule
 from loopguard.lifecycles.schedule import Mistake
-from loopguard.static.paths.graph import FlowGraph, Happening
-from loopguard.static.paths.guards import guard_keys, innermost
+from loopguard.static.paths.graph import FlowGraph, Happening, Loop
+from loopguard.static.paths.guards import behind, between, guard_keys, innermost
 from loopguard.static.scope import File
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Role, Thing, things_in
@@ -21,6 +22,7 @@ from loopguard.static.verdicts.courses import case_of
 _TORCH = "torch.optim.lr_scheduler."
 _KNOWN = re.compile(r"^(?:torch\.optim\.(?:lr_scheduler|swa_utils)\.|transformers\.)")
 _HARMLESS = r"(?:state_dict|load_state_dict|get_last_lr|get_lr|last_epoch|base_lrs|print_lr|optimizer)\b"
+_USE = re.compile(rf"(?<![\w.])([^\W\d]\w*+)(?!\s*=[^=])(?!\.{_HARMLESS})")
 _EPOCHS = re.compile(r"epoch|_ep\b|^\d{1,3}$", re.IGNORECASE)
 _STEPS = re.compile(r"len\(|iter|batch|step|\*|num_train", re.IGNORECASE)
 _STEPPERS = re.compile(r"step|train|fit|learn|optimi[sz]e|update|epoch|run|call|closure", re.IGNORECASE)
@@ -32,17 +34,15 @@ def schedule_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases about learning-rate schedules on `graph`."""
     if Kind.SCHEDULE not in graph.kinds and not graph.kinds >= {Kind.BUILD, Kind.STEP}:
         return
-    moves = [event for event in graph.events() if event.kind is Kind.SCHEDULE]
-    steps = [event for event in graph.events() if event.kind is Kind.STEP]
     seen: set[tuple[Mistake, object]] = set()
-    for move in moves:
-        for mistake, told, facts in _of(graph, move, moves, steps):
+    for move in graph.events(Kind.SCHEDULE):
+        for mistake, told, facts in _of(graph, move):
             key = (mistake, move.site.node)
             case = case_of(file, mistake, _name(move), move, told, loop=innermost(move), facts=facts)
             if case is not None and key not in seen:
                 seen.add(key)
                 yield case
-    yield from _never(file, graph, steps)
+    yield from _never(file, graph)
 
 
 def _name(event: Happening) -> str:
@@ -52,7 +52,7 @@ def _name(event: Happening) -> str:
 _Told = tuple[Mistake, list[Happening], dict[str, str]]
 
 
-def _of(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[Happening]) -> Iterator[_Told]:
+def _of(graph: FlowGraph, move: Happening) -> Iterator[_Told]:
     thing = move.target
     call = move.site.node
     if not isinstance(thing, Thing) or not isinstance(call, cst.Call):
@@ -62,14 +62,13 @@ def _of(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[H
         if not call.args:
             yield Mistake.NO_METRIC, [move], {}
         return
-    if _is_early(graph, move, moves, steps):
-        first = next(event for event in steps if event.number > move.number)
-        yield Mistake.BEFORE_OPTIMIZER, [move, first], {}
+    if _is_early(graph, move):
+        yield Mistake.BEFORE_OPTIMIZER, [move, behind(graph.events(Kind.STEP), move.number)[0]], {}
         return
     period = _period(thing)
-    if name in schedule.PER_BATCH and _is_per_epoch(move, moves, steps) and _counts_batches(thing, name):
+    if name in schedule.PER_BATCH and _is_per_epoch(graph, move) and _counts_batches(thing, name):
         yield Mistake.PER_EPOCH, [move], {"class": name, "period": period}
-    elif _is_per_batch(move, steps) and _counts_epochs(thing, name):
+    elif _is_per_batch(graph, move) and _counts_epochs(thing, name):
         yield Mistake.PER_BATCH, [move], {"class": name, "period": period}
 
 
@@ -78,7 +77,7 @@ def says_where(move: Happening) -> bool:
     return isinstance(move.site.node, cst.Call) and bool(move.site.node.args)
 
 
-def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: list[Happening]) -> bool:
+def _is_early(graph: FlowGraph, move: Happening) -> bool:
     """Whether the schedule surely moves before the first step of its optimizer."""
     thing = move.target
     assert isinstance(thing, Thing)
@@ -86,22 +85,19 @@ def _is_early(graph: FlowGraph, move: Happening, moves: list[Happening], steps: 
     if says_where(move) or not move.loops or not (known or (thing.role is not Role.SCHEDULER and thing.parameter)):
         return False
     # What was before the schedule is none of its periods.
-    built = max(
-        (event.number for event in graph.events() if event.kind is Kind.BUILD and event.target is thing), default=0
-    )
-    own = [event for event in _steps_of(thing, steps) if event.number > built]
-    shared = [event for event in own if move.loops[0] in event.loops]
-    if not shared or any(event.number < move.number for event in own):
-        return False
-    if any(event.number < move.number for event in moves if event.target is thing):
+    built = max((event.number for event in graph.events(Kind.BUILD, where=thing)), default=0)
+    own = behind(_steps_of(graph, thing), built)
+    if not own or own[0].number < move.number or graph.events(Kind.SCHEDULE, where=thing)[0] is not move:
         return False  # told at the first
+    first = next((event for event in own if move.loops[0] in event.loops), None)
+    if first is None:
+        return False
     loop = innermost(move)
-    first = shared[0]
     if not known and innermost(first) is not loop:
         return False  # a schedule of somebody's own may be counted from where it likes
     if loop not in first.loops or guard_keys(move, loop) - guard_keys(first, loop):
         return False
-    unknown = [event for event in graph.events() if event.kind is Kind.UNKNOWN and built < event.number < first.number]
+    unknown = between(graph.events(Kind.UNKNOWN), built, first.number)
     if innermost(first) is loop:  # in one iteration: whatever steps already says so
         unknown = [event for event in unknown if _STEPPERS.search(event.text.partition("(")[0])]
     return not any(_may_step(event, thing) for event in unknown)
@@ -115,29 +111,32 @@ def _may_step(event: Happening, scheduler: Thing) -> bool:
     )
 
 
-def _steps_of(scheduler: Thing, steps: list[Happening]) -> list[Happening]:
-    """The steps of the optimizer that a scheduler was built over; all steps where that is not known."""
+def _steps_of(graph: FlowGraph, scheduler: Thing, loop: Loop | None = None) -> Sequence[Happening]:
+    """The steps of the optimizer that a scheduler was built over, in `loop`; all steps where that is not known."""
     optimizers = {thing for thing in scheduler.captured if thing.role is Role.OPTIMIZER}
-    return [event for event in steps if not optimizers or event.target in optimizers]
+    if len(optimizers) == 1 and loop is None:
+        return graph.events(Kind.STEP, where=optimizers.pop())
+    steps = graph.events(Kind.STEP, where=loop)
+    return [event for event in steps if event.target in optimizers] if optimizers else steps
 
 
-def _is_per_epoch(move: Happening, moves: list[Happening], steps: list[Happening]) -> bool:
+def _is_per_epoch(graph: FlowGraph, move: Happening) -> bool:
     """Whether a schedule moves once per pass over the data, behind a loop of its own that steps."""
     loop = innermost(move)
-    inner = [
-        event for event in steps if loop in event.loops and event.loops[-1] is not loop and event.loops[-1].batches
-    ]
-    assert isinstance(move.target, Thing)
-    other = [event for event in moves if event.target is move.target and event is not move]
-    return bool(loop and not loop.batches and _steps_of(move.target, inner)) and not other
+    if loop is None or loop.batches or not isinstance(move.target, Thing):
+        return False
+    if len(graph.events(Kind.SCHEDULE, where=move.target)) > 1:
+        return False
+    steps = _steps_of(graph, move.target, loop)
+    return any(event.loops[-1] is not loop and event.loops[-1].batches for event in steps)
 
 
-def _is_per_batch(move: Happening, steps: list[Happening]) -> bool:
+def _is_per_batch(graph: FlowGraph, move: Happening) -> bool:
     """Whether a schedule moves with every batch of an epoch."""
     loop = innermost(move)
     if loop is None or not loop.batches or len(move.loops) < 2 or guard_keys(move, loop):
         return False
-    return "epoch" in move.loops[-2].text.lower() and any(innermost(event) is loop for event in steps)
+    return "epoch" in move.loops[-2].text.lower() and bool(graph.events(Kind.STEP, where=move.loops))
 
 
 def _arguments(thing: Thing) -> dict[str, str]:
@@ -193,24 +192,24 @@ def _counts_epochs(thing: Thing, name: str) -> bool:
     return name == "CosineAnnealingLR" and bool(_EPOCHS.search(period)) and not _STEPS.search(period)
 
 
-def _never(file: File, graph: FlowGraph, steps: list[Happening]) -> Iterator[Case]:
+def _never(file: File, graph: FlowGraph) -> Iterator[Case]:
     """The cases of schedulers that are built, bound to a name, and never mentioned again."""
-    for event in graph.events():
+    for event in graph.events(Kind.BUILD):
         thing = event.target
-        if event.kind is not Kind.BUILD or not isinstance(thing, Thing) or thing.role is not Role.SCHEDULER:
+        if not isinstance(thing, Thing) or thing.role is not Role.SCHEDULER:
             continue
         if not thing.dotted.startswith(_TORCH) or event.site.file is not file or not thing.label.isidentifier():
             continue
-        later = [item for item in _steps_of(thing, steps) if item.loops and item.number > event.number]
-        if later and not _is_used(file, thing.label):
-            yield from _told_never(file, event, later[0], thing)
+        if thing.label not in _names_used(file.source.text):
+            later = next((item for item in behind(_steps_of(graph, thing), event.number) if item.loops), None)
+            if later is not None:
+                yield from _told_never(file, event, later, thing)
 
 
-def _is_used(file: File, name: str) -> bool:
-    """Whether the text of a file does more with a name than bind it and look at it."""
-    word = rf"(?<![\w.]){re.escape(name)}\b"
-    uses = re.findall(rf"{word}(?!\s*=[^=])(?!\.{_HARMLESS})", file.source.text)
-    return bool(uses)
+@lru_cache(maxsize=1)
+def _names_used(text: str) -> set[str]:
+    """The names with which a text does more than bind them and look at them."""
+    return {found[1] for found in _USE.finditer(text)}
 
 
 def _told_never(file: File, built: Happening, step: Happening, thing: Thing) -> Iterator[Case]:

@@ -14,6 +14,7 @@ from loopguard.lifecycles.gradient import State
 from loopguard.static.paths.graph import Assumption, Happening, Loop
 from loopguard.static.paths.guards import common_loops, guard_keys, innermost, is_configured, nested, window_gate
 from loopguard.static.paths.solve import Fact, Violation
+from loopguard.static.steps import spend
 from loopguard.static.values import things_in
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.telling import Telling
@@ -30,15 +31,10 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
         return None
     steps = [first, event]
     loop = evidence.last_loop_crossed(telling.graph, path, common_loops(steps))
-    clears = [
-        item
-        for item in telling.among(Kind.CLEAR)
-        if telling.effects.relation(item) in (Relation.WHOLE, Relation.UNKNOWN)
-    ]
     if loop is None:
-        return _stale_within_iteration(telling, violation, path, steps, clears)
+        return _stale_within_iteration(telling, violation, path, steps)
     backwards = [telling.event(fact) for fact in path if telling.concerns(fact, Kind.BACKWARD)]
-    inside = [item for item in clears if loop in item.loops]
+    inside = _clears_in(telling, loop)
     if not inside and _is_probe(telling, loop):
         return None
     skipped = {guard for item in inside for guard in item.guards[loop.depth :]}
@@ -66,6 +62,12 @@ def stale(telling: Telling, violation: Violation) -> Case | None:
     return replace(case, trail=(opening, *case.trail))
 
 
+def _clears_in(telling: Telling, loop: Loop) -> list[Happening]:
+    """The clears in a loop that may clear what the subject holds."""
+    clears = telling.among(Kind.CLEAR, where=loop)
+    return [item for item in clears if telling.effects.relation(item) in (Relation.WHOLE, Relation.UNKNOWN)]
+
+
 def _is_probe(telling: Telling, loop: Loop) -> bool:
     """Whether a loop is a unit test's: a few steps over made-up data, to see what an optimizer does, not to train."""
     name = PurePath(telling.file.source.path).name
@@ -84,7 +86,7 @@ def _step_outside(
 
 
 def _stale_within_iteration(
-    telling: Telling, violation: Violation, path: list[Fact], steps: list[Happening], clears: list[Happening]
+    telling: Telling, violation: Violation, path: list[Fact], steps: list[Happening]
 ) -> Case | None:
     """Two steps of one iteration: a mistake only where neither depends on anything that the other does not."""
     first, second = steps
@@ -93,9 +95,9 @@ def _stale_within_iteration(
         return None
     if not nested(guard_keys(first, None), guard_keys(second, None)):
         return None
-    if any(loop in item.loops for item in clears):
+    if _clears_in(telling, loop):
         facts = {"path": "it is the second step of an iteration"}
-    elif telling.among(Kind.UNKNOWN, loop=loop):
+    elif telling.among(Kind.UNKNOWN, where=loop):
         return None  # the loop may have made the optimizer anew
     else:
         facts = {}
@@ -121,16 +123,10 @@ def _skips(telling: Telling, skipped: set[Assumption], others: Sequence[Happenin
 
 def _wrong_target(telling: Telling, loop: Loop) -> str | None:
     """A clear in the loop that looks like the missing one, but clears something else: its text."""
-    stepped = {
-        thing
-        for item in telling.events
-        if item.kind is Kind.STEP and loop in item.loops
-        for thing in things_in(item.target)
-    }
+    stepped = {thing for item in telling.graph.events(Kind.STEP, where=loop) for thing in things_in(item.target)}
     held = {part for thing in stepped for part in thing.holds or ()}
-    for item in telling.events:
-        if item.kind is not Kind.CLEAR or loop not in item.loops:
-            continue
+    spend(len(held))
+    for item in telling.graph.events(Kind.CLEAR, where=loop):
         relation = telling.effects.relation_to_all(item)
         if relation is Relation.PART:
             return evidence.short(item.text)
@@ -157,8 +153,7 @@ def repeated(telling: Telling, violation: Violation) -> Case | None:
 
 def _is_fed(telling: Telling, step: Happening) -> bool:
     """Whether gradients arrive at a step by some path."""
-    arrivals = {belief for story in telling.stories for belief in story.arrivals.get(step.number, ())}
-    return any(belief in ({State.FRESH}, {State.SHARED}) for belief in arrivals)
+    return any(belief in ({State.FRESH}, {State.SHARED}) for belief in telling.arrivals.get(step.number, ()))
 
 
 def mixed(telling: Telling, violation: Violation) -> Case | None:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 from loopguard.case import Case
 from loopguard.events import Kind, Moment, Relation
 from loopguard.lifecycles import window
-from loopguard.static.lowering.constructors import NEW
-from loopguard.static.paths.graph import Assumption, Happening, Loop
+from loopguard.static.paths.graph import Assumption, Happening, Loop, Where
 from loopguard.static.paths.guards import SYNC, common_loops, guard_keys, window_gate
 from loopguard.static.paths.solve import Fact, Violation
-from loopguard.static.values import Thing, things_in
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.telling import Telling
 
@@ -30,41 +27,39 @@ def unused(telling: Telling, violation: Violation) -> Case | None:
     # Steps of other loops beside this one are another story.
     steps = [
         item
-        for item in telling.events
-        if item.kind is Kind.STEP
-        and _may_step(telling, item)
-        and (loop in item.loops or item.loops == backward.loops[: len(item.loops)])
-        and not _is_fed_apart(telling, item, loop)
+        for item in _steps_for(telling, backward, loop)
+        if _may_step(telling, item) and not _is_fed_apart(telling, item, loop)
     ]
-    if any(
-        item.target is telling.subject.optimizer and item.loops and item not in steps for item in _around(telling, loop)
-    ):
+    used = set(steps)
+    if any(item.target is telling.subject.optimizer and item not in used for item in _around(telling, loop)):
         return None  # a step of an outer loop, fed by a backward pass of its own
     inside = [item for item in steps if loop in item.loops]
     if inside:
         return _window(telling, violation, clear, backward, inside, path, loop)
     if clear.target is not telling.subject.optimizer and not steps:
         return None  # a module's gradients may be wanted for something else than a step
-    if not steps and (_stepped_elsewhere(telling) or _escapes(telling)):
+    if not steps and (telling.is_stepped_elsewhere or telling.escapes):
         return None
     if steps and not set(clear.guards[loop.depth :]) <= set(backward.guards[loop.depth :]):
         return None
     later = [item for item in steps if item.number > backward.number]
     if steps and not later:
         return None
-    told = [item for item in telling.events if item.kind is not Kind.STEP or item in steps]
-    return telling.case(violation.mistake, backward, path, loop, {}, told)
+    return telling.case(violation.mistake, backward, path, loop, {}, steps)
+
+
+def _steps_for(telling: Telling, backward: Happening, loop: Loop) -> list[Happening]:
+    """The steps in a loop, and those in the loops around a backward pass in it."""
+    places: list[Where] = [loop, *(backward.loops[:depth] for depth in range(len(backward.loops) + 1))]
+    found = [step for place in places for step in telling.graph.events(Kind.STEP, where=place)]
+    return sorted(dict.fromkeys(found), key=lambda step: step.number)
 
 
 def _around(telling: Telling, loop: Loop) -> list[Happening]:
     """The steps of the loops around `loop`."""
-    return [
-        item for item in telling.among(Kind.STEP) if loop not in item.loops and set(item.loops) <= _outer(telling, loop)
-    ]
-
-
-def _outer(telling: Telling, loop: Loop) -> set[Loop]:
-    return {outer for item in telling.events if loop in item.loops for outer in item.loops[: item.loops.index(loop)]}
+    within = telling.graph.events(where=loop)
+    loops = within[0].loops[: within[0].loops.index(loop)]
+    return [step for depth in range(1, len(loops) + 1) for step in telling.among(Kind.STEP, where=loops[:depth])]
 
 
 def _uses_gradients(telling: Telling, backward: Happening, loop: Loop) -> bool:
@@ -72,48 +67,20 @@ def _uses_gradients(telling: Telling, backward: Happening, loop: Loop) -> bool:
     given = guard_keys(backward, loop)
     return any(
         {key for key in guard_keys(item, loop) if ".grad" not in key} <= given
-        for item in telling.among(Kind.READ, Kind.ASSIGN, loop=loop)
+        for item in telling.among(Kind.READ, Kind.ASSIGN, where=loop)
     )
 
 
 def _is_fed_apart(telling: Telling, step: Happening, loop: Loop) -> bool:
     """Whether a step outside of the loop has a backward pass of its own there."""
     return loop not in step.loops and any(
-        item.loops == step.loops and item.number < step.number and loop not in item.loops
-        for item in telling.among(Kind.BACKWARD)
+        item.number < step.number for item in telling.among(Kind.BACKWARD, where=step.loops)
     )
 
 
 def _may_step(telling: Telling, item: Happening) -> bool:
     """Whether a step may use the subject's gradients: its own, or one of another optimizer with the same parameters."""
     return telling.effects.relation(item) is not Relation.OTHER
-
-
-def _escapes(telling: Telling) -> bool:
-    """Whether code that cannot be read gets the optimizer, and may step it."""
-    optimizer = telling.subject.optimizer
-    return any(
-        thing is optimizer or thing in optimizer.owners()
-        for item in telling.among(Kind.UNKNOWN)
-        if item.via != NEW
-        for thing in things_in(item.target)
-    )
-
-
-def _stepped_elsewhere(telling: Telling) -> bool:
-    """Whether the text of the file names a step of this optimizer that the graph does not hold."""
-    optimizer = telling.subject.optimizer
-    hidden = "." in optimizer.label or (_is_global(telling, optimizer) and not telling.graph.is_script)
-    if not hidden:
-        return False
-    name = re.escape(optimizer.label.rsplit(".", 1)[-1])
-    named = re.findall(rf"\b{name}\.step\b|\.step\((?:self\.)?{name}\b", telling.file.source.text)
-    seen = {item.site.node for item in telling.among(Kind.STEP) if item.target is optimizer}
-    return len(named) > len(seen)
-
-
-def _is_global(telling: Telling, optimizer: Thing) -> bool:
-    return any(value is optimizer for value in telling.file.env.variables.values())
 
 
 def _window(
@@ -147,4 +114,4 @@ def _window(
 
 def _is_rarer_loss(telling: Telling, gate: Assumption, loop: Loop) -> bool:
     """Whether the step has a backward pass of its own behind its gate, so that it is rarer, not accumulating."""
-    return any(gate.condition.key in guard_keys(item, loop) for item in telling.among(Kind.BACKWARD))
+    return telling.deepest_guards.get(gate.condition.key, -1) >= loop.depth

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from functools import cached_property
 
 from loopguard.case import Case
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import window
 from loopguard.static.paths.effects import Effects, effects_of
 from loopguard.static.paths.graph import Assumption, FlowGraph, Happening, Loop
-from loopguard.static.paths.guards import SYNC
+from loopguard.static.paths.guards import SYNC, counts
 from loopguard.static.paths.relations import touches
 from loopguard.static.scope import File
+from loopguard.static.steps import spend
 from loopguard.static.values import Role, Thing, things_in
 from loopguard.static.verdicts import evidence
 from loopguard.static.verdicts.schedules import says_where
@@ -29,22 +31,81 @@ def window_cases(file: File, graph: FlowGraph) -> Iterator[Case]:
         if optimizer in seen:
             continue
         seen.add(optimizer)
-        for event in graph.events():
-            own = event.site.file is file  # a window of another file is told there
-            if own and event.kind is Kind.STEP and event.target is optimizer and event.loops:
-                yield from _step_cases(file, graph, effects, event)
+        bearing = evidence.Bearing(graph, effects)
+        blocks: dict[tuple[Loop, ...], _Block] = {}
+        for event in graph.events(Kind.STEP, where=optimizer):
+            if event.site.file is file and event.loops:  # a window of another file is told there
+                if event.loops not in blocks:
+                    blocks[event.loops] = _Block(graph, effects, event.loops)
+                yield from _step_cases(file, event, blocks[event.loops], bearing)
 
 
-def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening) -> Iterator[Case]:
-    loop = step.loops[-1]
+class _Block:
+    """What stands right in a loop that steps an optimizer, as far as it bears on windows."""
+
+    def __init__(self, graph: FlowGraph, effects: Effects, loops: tuple[Loop, ...]) -> None:
+        self.graph = graph
+        self.effects = effects
+        self.loop = loops[-1]
+        self.events = graph.events(where=loops)
+        self.last = graph.events(Kind.STEP, where=effects.subject.optimizer)[-1]
+        self.backwards = [
+            event
+            for event in graph.events(Kind.BACKWARD, where=loops)
+            if any(effect.sure for effect in effects.of.get(event.number, ()))
+        ]
+
+    def among(self, *kinds: Kind) -> list[Happening]:
+        """The events of some kinds."""
+        return [event for event in self.events if event.kind in kinds]
+
+    @cached_property
+    def doubled(self) -> Happening | None:
+        """A backward pass of which a wrapper divides the loss that is divided already."""
+        for event in self.backwards:
+            divisor = event.loss.divisor if event.loss is not None else ""
+            if event.via and (_WINDOW_SIZE.search(divisor) or divisor in self.graph.window_sizes):
+                return event
+        return None
+
+    @cached_property
+    def accumulated_clears(self) -> list[Happening]:
+        """The clears within `accumulate`."""
+        return [event for event in self.among(Kind.CLEAR) if event.via.endswith("accumulate")]
+
+    @cached_property
+    def gated_clip(self) -> Assumption | None:
+        """The gate of a window that a clip stands behind, and no backward pass."""
+        for event in self.among(Kind.CLIP):
+            gate = gate_within(event, self.loop)
+            if gate is not None and _concerns(event, self.effects) and not _ungated(self.graph, event, self.loop):
+                return gate
+        return None
+
+    @cached_property
+    def clears(self) -> list[Happening]:
+        """The clears of all that the optimizer holds."""
+        return [event for event in self.among(Kind.CLEAR) if self.effects.relation(event) is Relation.WHOLE]
+
+    @cached_property
+    def parts(self) -> list[Happening]:
+        """What belongs to an update besides the step: clips, unscalings, and schedules that count."""
+        return [
+            event
+            for event in self.among(Kind.CLIP, Kind.UNSCALE, Kind.SCHEDULE)
+            if (not says_where(event) if event.kind is Kind.SCHEDULE else _concerns(event, self.effects))
+        ]
+
+    @cached_property
+    def is_by_hand(self) -> bool:
+        """Whether gradients are read or set by hand."""
+        return bool(self.among(Kind.READ, Kind.ASSIGN))
+
+
+def _step_cases(file: File, step: Happening, block: _Block, bearing: evidence.Bearing) -> Iterator[Case]:
+    loop = block.loop
     gate = gate_within(step, loop)
-    name = effects.subject.name
-    here = [event for event in graph.events() if event.loops and event.loops[-1] is loop]
-    backwards = [
-        event
-        for event in here
-        if event.kind is Kind.BACKWARD and any(effect.sure for effect in effects.of.get(event.number, ()))
-    ]
+    name = block.effects.subject.name
 
     def case(mistake: window.Mistake, at: Happening, **facts: str) -> Case:
         return Case(
@@ -52,42 +113,30 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
             name,
             evidence.event_of(at, name, evidence.place_in(file, at.site)),
             evidence.related_trail([at, step], name),
-            evidence.related(effects, here, loop, name),
+            bearing.among(block.events, loop, name),
             {"loop": loop.text, **facts},
         )
 
-    for event in backwards:
-        divisor = event.loss.divisor if event.loss is not None else ""
-        if event.via and (_WINDOW_SIZE.search(divisor) or divisor in graph.window_sizes):
-            yield case(window.Mistake.DOUBLE, event, wrapper=event.via, size=divisor)
-            return
-    for event in here:
+    doubled = block.doubled
+    if doubled is not None and doubled.loss is not None:
+        yield case(window.Mistake.DOUBLE, doubled, wrapper=doubled.via, size=doubled.loss.divisor)
+        return
+    accumulates = step.via.endswith("accumulate")
+    for event in block.accumulated_clears if accumulates and block.backwards else ():
         # `accumulate` gates what it has wrapped; a module's own clear it does not.
-        bare = event.kind is Kind.CLEAR and event.via.endswith("accumulate") and not _is_synced(event, loop)
-        if bare and step.via.endswith("accumulate") and backwards:
+        if not _is_synced(event, loop):
             yield case(window.Mistake.CLEARED, event, window=event.via, size="")
-    if step.via.endswith("accumulate") and gate is not None and gate in step.guards[step.depth :]:
+    if accumulates and gate is not None and gate in step.guards[step.depth :]:
         found = gate.condition.gate
         if found is not None:
             yield case(window.Mistake.DOUBLE, step, wrapper=step.via, window=gate.condition.text, size=found.size)
     if gate is None:
-        for event in here:
+        clip = block.gated_clip
+        if clip is not None and clip.condition.gate is not None:
+            yield case(window.Mistake.STEP_OUTSIDE, step, window=clip.condition.text, size=clip.condition.gate.size)
+        for event in block.accumulated_clears:
             other = gate_within(event, loop)
-            if (
-                event.kind is Kind.CLIP
-                and other is not None
-                and _concerns(event, effects)
-                and not _ungated(graph, event, loop)
-            ):
-                found = other.condition.gate
-                assert found is not None
-                yield case(window.Mistake.STEP_OUTSIDE, step, window=other.condition.text, size=found.size)
-                break
-        for event in here:
-            other = gate_within(event, loop)
-            accumulates = event.kind is Kind.CLEAR and event.via.endswith("accumulate")
-            inner = other is not None and other in event.guards[event.depth :]
-            if accumulates and inner and other is not None and other.condition.gate is not None:
+            if other is not None and other in event.guards[event.depth :] and other.condition.gate is not None:
                 yield case(
                     window.Mistake.DOUBLE,
                     event,
@@ -99,46 +148,34 @@ def _step_cases(file: File, graph: FlowGraph, effects: Effects, step: Happening)
     found = gate.condition.gate
     assert found is not None
     # A window has a backward pass in every iteration; a step that is merely rarer than the loop has none of its own.
-    ungated = _in_every_batch(backwards, step, gate, loop)
-    if not ungated or step.via.endswith("accumulate"):
+    ungated = _in_every_batch(block.backwards, step, gate, loop)
+    if not ungated or accumulates:
         return
     facts = {"window": gate.condition.text, "size": found.size}
     if gate.truth is found.inverted:
         yield case(window.Mistake.INVERTED, step, **facts)
         return
-    if not step.clears_itself and not any(_same_window(event, loop, found) for event in _clears(here, effects)):
+    if not step.clears_itself and not any(_same_window(event, loop, found) for event in block.clears):
         return
     around = _guards(step, loop) - {gate}
     # Where batches are left out, who knows which.
     every = any(not _guards(event, loop) for event in ungated)
     if found.opens_first and every:
         yield case(window.Mistake.OFF_BY_ONE, step, **facts)
-    for event in here:
-        partial = event.kind in (Kind.CLIP, Kind.UNSCALE) and _concerns(event, effects)
-        counts = event.kind is Kind.SCHEDULE and not says_where(event)
-        if (partial or counts) and _guards(event, loop) <= around:
+    for event in block.parts:
+        if _guards(event, loop) <= around:
             yield case(window.Mistake.PARTIAL_GATE, event, **facts)
-    by_hand = any(event.kind in (Kind.READ, Kind.ASSIGN) for event in here)
     for event in ungated:
-        if event.loss is not None and event.loss.mean and not event.loss.divided and not by_hand:
+        if event.loss is not None and event.loss.mean and not event.loss.divided and not block.is_by_hand:
             yield case(window.Mistake.UNSCALED, event, **facts)
             break
-    later = [
-        event
-        for event in graph.events()
-        if event.kind is Kind.STEP and event.target is step.target and event.number > step.number
-    ]
-    if every and not found.flushes and not later and _numbers_itself(loop, found):
+    if every and not found.flushes and step is block.last and _numbers_itself(loop, found):
         yield case(window.Mistake.REMAINDER, step, **facts)
 
 
 def _numbers_itself(loop: Loop, gate: window.Gate) -> bool:
     """Whether the gate's counter is the loop's own number, which starts anew with every epoch."""
-    return gate.start is not None and re.search(rf"^for\b.*\b{re.escape(gate.counter)}\b.* in ", loop.text) is not None
-
-
-def _clears(events: Sequence[Happening], effects: Effects) -> list[Happening]:
-    return [event for event in events if event.kind is Kind.CLEAR and effects.relation(event) is Relation.WHOLE]
+    return gate.start is not None and counts(loop, gate)
 
 
 def _same_window(event: Happening, loop: Loop, gate: window.Gate) -> bool:
@@ -171,6 +208,7 @@ def _guards(event: Happening, loop: Loop) -> set[Assumption]:
 
 def _in_every_batch(backwards: list[Happening], step: Happening, gate: Assumption, loop: Loop) -> list[Happening]:
     """The backward passes that the gate of a step does not hold back; it may choose between two of them."""
+    spend(len(backwards))
     around = _guards(step, loop) - {gate}
     found = [event for event in backwards if _guards(event, loop) <= around]
     sides = [
@@ -194,6 +232,4 @@ def _concerns(event: Happening, effects: Effects) -> bool:
 def _ungated(graph: FlowGraph, clip: Happening, loop: Loop) -> bool:
     """Whether a backward pass stands behind the same gate as the clip, so that the gate is about something else."""
     keys = _keys(clip, loop)
-    return any(
-        event.kind is Kind.BACKWARD and loop in event.loops and _keys(event, loop) & keys for event in graph.events()
-    )
+    return any(_keys(event, loop) & keys for event in graph.events(Kind.BACKWARD, where=loop))
