@@ -11,6 +11,8 @@ from typing import Literal
 
 from loopguard.runtime.watch import Watch
 
+Ledger = Literal["auto", "full"]
+
 
 @dataclass(frozen=True)
 class Run:
@@ -25,7 +27,7 @@ def run(
     file: Path,
     arguments: Sequence[str] = (),
     *,
-    ledger: Literal["auto", "full"] = "auto",
+    ledger: Ledger = "auto",
     extend_select: Sequence[str] = (),
 ) -> Run:
     """Run a program as a script, and let the guard end with it, however it ends."""

@@ -23,6 +23,7 @@ def fuzz(examples: int) -> settings:
 SETUP = """\
 import torch
 from torch import nn
+from contextlib import ExitStack, contextmanager
 model = nn.Linear(2, 1)
 other = nn.Linear(2, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -119,13 +120,18 @@ LOOPS = (
     "while ready()",
     "async for x in loader",
 )
-SCOPES = ("torch.no_grad()", "torch.set_grad_enabled(a)", "scope() as y", "accelerator.accumulate(model)")
+SCOPES = (
+    *("torch.no_grad()", "torch.set_grad_enabled(a)", "scope() as y", "accelerator.accumulate(model)"),
+    *("updating(optimizer) as y", "trainer.updating()", "ExitStack() as y", "y.enter_context(updating(second))"),
+)
 DEFINITIONS = (
     "def closure()",
     "def update(loss, optimizer, clear=True)",
     "def helper(optimizer)",
     "def ready()",
     "async def run(optimizer, loss=loss)",
+    "@contextmanager\ndef updating(optimizer)",
+    "@updating(optimizer)\ndef ready()",
 )
 
 

@@ -37,7 +37,7 @@ from loopguard.finding import Finding
 from loopguard.settings import Resolver
 
 RULES = catalogue.load()
-PROGRAMS_TRIED = 300
+PROGRAMS_TRIED = 350
 OF_EACH_KIND = {"scaling": 80, "clipping": 50, "schedules": 50, "modes": 50, "construction": 70}
 CONFIRMED: dict[str, set[str]] = {
     "scaling": {"LG501", "LG503"},

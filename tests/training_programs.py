@@ -17,7 +17,7 @@ FLAGS = ("a", "b")
 
 HEAD = """\
 import sys
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import nn
@@ -46,6 +46,21 @@ def update(optimizer, x):
     optimizer.zero_grad()
     loss.backward()
     optimizer.step()
+""",
+    "updating": """\
+@contextmanager
+def updating(optimizer):
+    optimizer.zero_grad()
+    yield
+    optimizer.step()
+""",
+    "stepping": """\
+@contextmanager
+def stepping(optimizer):
+    try:
+        yield
+    finally:
+        optimizer.step()
 """,
     "careless": """\
 def careless(optimizer, x):
@@ -92,6 +107,8 @@ RIGHT: tuple[tuple[Statement, ...], ...] = (
     (*UPDATE, compound("if b and i == 4", "break")),
     ((("try", [CLEAR, FORWARD, BACKWARD]), ("finally", [STEP])),),
     (CLEAR, compound("with nullcontext()", FORWARD, BACKWARD), STEP),
+    (compound("with updating(optimizer)", FORWARD, BACKWARD),),
+    (compound("with stepping(optimizer)", CLEAR, FORWARD, BACKWARD),),
     (CLEAR, compound("for x in loader[:3]", FORWARD, BACKWARD), STEP),
     (compound("for x in loader[:3]", *UPDATE),),
 )
@@ -120,6 +137,7 @@ WRONG: tuple[tuple[str, tuple[Statement, ...]], ...] = (
     ("LG204", (*UPDATE, STEP)),
     ("LG301", (CLEAR, FORWARD, STEP)),
     ("LG302", (CLEAR, compound("for x in loader[:3]", FORWARD), BACKWARD, STEP)),
+    ("LG101", (compound("with stepping(optimizer)", FORWARD, BACKWARD),)),
     ("LG401", (CLEAR, "loss = compute(x)", compound(WINDOW, STEP))),
 )
 """One mistake each, with the rule that tells of it: every mistake of the gradient lifecycle is among them."""

@@ -310,3 +310,15 @@ PASS_THROUGH = frozenset(
     ]
 )
 EXITS = frozenset(["exit", "quit", "sys.exit", "os._exit", "os.abort"])
+MAKES_MANAGER = frozenset(["contextlib.contextmanager", "contextlib.asynccontextmanager"])
+"""Decorators that make a context manager of a generator: https://docs.python.org/3/library/contextlib.html"""
+
+CONTEXT_DECORATORS = ("ContextDecorator", "AsyncContextDecorator")
+"""Bases of context managers that are also decorators, and enter themselves around each call."""
+
+PLAIN_MANAGERS = ("AbstractContextManager", "AbstractAsyncContextManager", *CONTEXT_DECORATORS)
+"""Bases that give a context manager nothing but an `__enter__` which returns it."""
+
+EXIT_STACKS = frozenset(["contextlib.ExitStack", "contextlib.AsyncExitStack"])
+PLAIN_DECORATORS = frozenset(["staticmethod", "override", "final"])
+"""Decorators that leave a function as it is."""

@@ -331,7 +331,7 @@ def _things_in(value: Value) -> Iterator[Thing]:
         elif isinstance(item, Bound):
             todo.append(item.self)
         elif isinstance(item, Partial):
-            todo += [*item.positional, *item.keywords.values()]
+            todo += [item.function, *item.positional, *item.keywords.values()]
 
 
 @record

@@ -7,11 +7,11 @@ more for the arguments of this call. Recursion and depth are bounded; past the b
 from __future__ import annotations
 
 import builtins
+from functools import partial
 
 import libcst as cst
 
 from loopguard.events import Kind
-from loopguard.limits import Limit
 from loopguard.static.library import (
     COMPUTES,
     HARMFUL_CALL,
@@ -24,11 +24,13 @@ from loopguard.static.library import (
     SAME_METHODS,
     is_harmless,
 )
-from loopguard.static.lowering import constructors, known, modes, recognise, replacement
+from loopguard.static.lowering import constructors, exit_stacks, known, modes, recognise, replacement
 from loopguard.static.lowering.arguments import Arguments
 from loopguard.static.lowering.containers import container_method
 from loopguard.static.lowering.context import Context
+from loopguard.static.lowering.decorators import decoration_of
 from loopguard.static.lowering.escapes import escape, escape_arguments, escape_callbacks, is_relevant_callback
+from loopguard.static.lowering.managers import Managed, enter
 from loopguard.static.lowering.objects import (
     attribute_of,
     bases_of,
@@ -36,11 +38,9 @@ from loopguard.static.lowering.objects import (
     has_unread_base,
     is_abstract,
     is_declared,
-    is_generator,
 )
 from loopguard.static.lowering.relevance import globals_set_by, holds_events, is_relevant
 from loopguard.static.lowering.tensors import computed, detached, join
-from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.values import (
     Bound,
@@ -63,9 +63,8 @@ from loopguard.static.values import (
     things_in,
 )
 
-_STEPS_OF_A_CALL = 10
-_DEPTH_OF_VALUES = 4
-"""How deeply nested calls are followed where nothing but their value is wanted."""
+_RUN_UNSEEN = frozenset(["__init__", "__enter__", "__exit__", "__aenter__", "__aexit__"])
+"""Methods that are lowered whatever they hold: what they do, the text of others that they call by name may not tell."""
 
 
 def lower_call(ctx: Context, node: cst.Call) -> Value:
@@ -100,6 +99,12 @@ def call_method(ctx: Context, node: cst.Call, owner: Value, name: str, arguments
         attribute = attribute_of(ctx, owner, name)
         if not _is_kept_method(attribute, owner, name):
             return call_value(ctx, node, attribute, arguments)
+    if isinstance(owner, Managed):
+        ctx.emit(Kind.UNKNOWN, node, None)  # it is entered and left by hand
+        escape(ctx, node, [owner])
+        return Thing("")
+    if name in exit_stacks.METHODS and isinstance(owner, Thing) and exit_stacks.is_stack(owner):
+        return exit_stacks.on_stack(ctx, node, owner, name, arguments, partial(call_value, ctx, node))
     if isinstance(owner, Group | Table):
         return container_method(ctx, node, owner, name, arguments)
     if isinstance(owner, Thing | Tensor | Params | Gradient | Counter | Const):
@@ -131,6 +136,8 @@ def call_value(ctx: Context, node: cst.Call, callee: Value, arguments: Arguments
             return event
     if isinstance(callee, Function | Bound):
         return call_function(ctx, callee, arguments, node)
+    if isinstance(callee, Managed):
+        return unknown_call(ctx, node, text_of(node.func), arguments)  # it decorates what it is given
     if isinstance(callee, Partial):
         return call_function(ctx, callee.function, arguments.behind(callee), node)
     if isinstance(callee, Class):
@@ -197,16 +204,12 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     # What a constructor is given may be anything, and is kept for later; a function may call what it is given.
     relevant = (
         is_relevant(function.file, definition)
-        or _name_of(definition) == "__init__"
+        or _name_of(definition) in _RUN_UNSEEN
         or any(is_relevant_callback(value) for value in arguments.values)
     )
-    spend(_STEPS_OF_A_CALL)
-    ctx.lowered_calls += 1
-    limit = _met(ctx)
-    if limit is not None or definition in ctx.active:
+    if not ctx.follows(definition, matters=relevant):
         if relevant:
             ctx.emit(Kind.UNKNOWN, node, None)
-            ctx.graph.limits.update((limit,) if limit is not None and definition not in ctx.active else ())
         return Thing("")
     if receiver is not None and isinstance(definition, cst.FunctionDef) and is_abstract(definition):
         return constructors.built(ctx, node, _name_of(definition), arguments)
@@ -218,13 +221,16 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         if mode:
             return detached(ctx, Const(...), mode)
         return constructors.built(ctx, node, _name_of(definition), arguments, receiver)
-    if isinstance(definition, cst.FunctionDef) and (
-        is_generator(function.file, definition) or _is_decorated(ctx, function)
-    ):
-        # When its body runs, and what runs around it, is somebody else's choice.
+    decoration = decoration_of(ctx, function)
+    if decoration.manages:
+        return Managed(callee, tuple(arguments.positional), arguments.keywords, arguments.open)
+    if decoration.hidden:
         ctx.generators += 1
         ctx.emit(Kind.UNKNOWN, node, None)
-        return Thing("", captured=tuple(thing for value in arguments.values for thing in things_in(value)))
+        made = Thing("", captured=tuple(thing for value in arguments.values for thing in things_in(value)))
+        made.runs = True
+        return made
+    leaving = [leave for manager in decoration.managers if (leave := enter(ctx, manager, node)[1]) is not None]
     frame = arguments.bind_to(ctx, function, receiver)
     ctx.active.append(definition)
     ctx.called.add(definition)
@@ -239,6 +245,8 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
         ctx.grad_off = _decorated_grad_mode(definition) or ctx.grad_off
         ctx.run(ctx, definition.body)
         ctx.graph.frontier = [*ctx.graph.frontier, *frame.returns]
+        for leave in reversed(leaving):
+            leave(True)
         if not frame.results:
             return Const(None)
         result = frame.results[0]
@@ -248,27 +256,6 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     finally:
         ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off = saved
         ctx.active.pop()
-
-
-def _met(ctx: Context) -> Limit | None:
-    """The bound because of which a call is not followed; None if it is."""
-    if ctx.lowered_calls > Limit.CALLS.most:
-        return Limit.CALLS
-    most = _DEPTH_OF_VALUES if ctx.silent else Limit.DEPTH.most
-    return Limit.DEPTH if len(ctx.active) >= most else None
-
-
-def _is_decorated(ctx: Context, function: Function) -> bool:
-    """Whether a function of the project that may hold events is wrapped around a function."""
-    assert isinstance(function.node, cst.FunctionDef)
-    for decorator in function.node.decorators:
-        expression = decorator.decorator
-        name = expression.func if isinstance(expression, cst.Call) else expression
-        with ctx.within(function.env, function.file):
-            found = ctx.known(name)
-        if isinstance(found, Function) and is_relevant(found.file, found.node):
-            return True
-    return False
 
 
 def _decorated_grad_mode(definition: cst.FunctionDef) -> str:

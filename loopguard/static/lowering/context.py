@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import libcst as cst
 
 from loopguard.events import Kind
+from loopguard.limits import Limit
 from loopguard.static.paths import conditions
 from loopguard.static.paths.graph import Assumption, FlowGraph, Frontier, Happening, Loop, Node, Site
 from loopguard.static.scope import Env, File
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 
 _STEPS_OF_AN_EVENT = 20
 """What follows of an event: its place on the graph, and the questions about it that every verdict asks."""
+_STEPS_OF_A_CALL = 10
+_DEPTH_OF_VALUES = 4
+"""How deeply nested calls are followed where nothing but their value is wanted."""
 
 
 @dataclass(slots=True, repr=False)
 class Frame:
-    """One call that is being lowered: its scope, and what its `return`s bring back."""
+    """One call that is being lowered: its scope, what its `return`s bring back, and whether it `waits` at a `yield`."""
 
     env: Env
     file: File
@@ -35,6 +39,7 @@ class Frame:
     results: list[Value] = field(default_factory=list)
     owner: Class | None = None
     elsewhere: dict[str, Env] = field(default_factory=dict)
+    waits: bool = False
 
 
 @dataclass(slots=True, repr=False)
@@ -43,6 +48,43 @@ class Jumps:
 
     breaks: Frontier = field(default_factory=list)
     continues: Frontier = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Step:
+    """A part of a function that is still to run: `run` lowers it, under the conditions `guards`.
+
+    `run` is told whether the function goes on normally, rather than on the way of a jump out of a block around it.
+    Those who return pass through what is to run `always`.
+    """
+
+    run: Callable[[bool], None]
+    guards: tuple[Assumption, ...]
+    always: bool = False
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class Pause:
+    """A generator that waits at a `yield`: what it has given, how the graph goes on from there, what is still to run.
+
+    `mode` is that of the context meanwhile.
+    """
+
+    value: Value
+    frontier: Frontier
+    variables: dict[str, Value]
+    guards: tuple[Assumption, ...]
+    mode: tuple[str, str, int]
+    rest: list[Step] = field(default_factory=list)
+
+
+@dataclass(slots=True, eq=False, repr=False)
+class ExitStack:
+    """An exit stack whose block is being lowered: where that begins, and what there is to do at its end."""
+
+    place: tuple[object, ...]
+    leaving: list[Callable[[bool], None]] = field(default_factory=list)
+    is_open: bool = True
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -84,6 +126,8 @@ class Context:
         self.loops: list[Loop] = []
         self.guards: list[Assumption] = []
         self.jumps: list[Jumps] = []
+        self.pauses: list[Pause] = []
+        self.stacks: dict[Thing, ExitStack] = {}
         self.calls: tuple[tuple[File, cst.CSTNode], ...] = ()
         self.active: list[cst.CSTNode] = []
         self.silent = 0
@@ -228,6 +272,42 @@ class Context:
                         truth,
                     )
         return found
+
+    @property
+    def mode(self) -> tuple[str, str, int]:
+        """What switches recording off, and the window of a library that is open, with the conditions around it."""
+        return self.grad_off, self.accumulating, self.accumulating_depth
+
+    @mode.setter
+    def mode(self, mode: tuple[str, str, int]) -> None:
+        self.grad_off, self.accumulating, self.accumulating_depth = mode
+
+    def wait(self, seen: int, step: Step) -> int:
+        """Let generators that wait since there were `seen` of them go on with a step. Returns how many there are."""
+        for pause in self.pauses[seen:]:
+            pause.rest.append(step)
+        return len(self.pauses)
+
+    def follows(self, definition: cst.CSTNode, *, matters: bool = True) -> bool:
+        """Whether a definition is lowered where it is called: it does not call itself, and no bound is met.
+
+        A bound that `matters` is noted.
+        """
+        spend(_STEPS_OF_A_CALL)
+        self.lowered_calls += 1
+        if definition in self.active:
+            return False
+        limit = self._met()
+        if limit is not None and matters:
+            self.graph.limits.add(limit)
+        return limit is None
+
+    def _met(self) -> Limit | None:
+        """The bound because of which no further call is followed."""
+        if self.lowered_calls > Limit.CALLS.most:
+            return Limit.CALLS
+        most = _DEPTH_OF_VALUES if self.silent else Limit.DEPTH.most
+        return Limit.DEPTH if len(self.active) >= most else None
 
     def known(self, node: cst.BaseExpression) -> Value:
         """The value of an expression that has been lowered already, or is only looked at."""

@@ -14,7 +14,7 @@ import libcst as cst
 
 from loopguard.events import Kind
 from loopguard.static.collected import add, extended
-from loopguard.static.lowering import iteration
+from loopguard.static.lowering import iteration, managers
 from loopguard.static.lowering.branches import is_unknown
 from loopguard.static.lowering.calls import lower_call
 from loopguard.static.lowering.context import Context
@@ -282,8 +282,11 @@ def _inner(ctx: Context, node: Any) -> Value:
 
 
 def _yield(ctx: Context, node: cst.Yield) -> Value:
+    given: Value = Const(None)
     if node.value is not None:
-        ctx.evaluate(ctx, node.value.item if isinstance(node.value, cst.From) else node.value)
+        given = ctx.evaluate(ctx, node.value.item if isinstance(node.value, cst.From) else node.value)
+    if ctx.frame.waits:
+        managers.pause(ctx, given)
     return Thing("")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+from collections.abc import Collection
 
 import libcst as cst
 
@@ -235,21 +236,16 @@ def is_module(cls: Class) -> bool:
     return False
 
 
-def has_unread_base(cls: Class) -> bool:
-    """Whether methods may be inherited from a class that cannot be read."""
+_READ_BASES = ("object", "Module", "ABC", "Generic", "Protocol", "NamedTuple", "Optimizer")
+
+
+def has_unread_base(cls: Class, known: Collection[str] = ()) -> bool:
+    """Whether methods may be inherited from a class that cannot be read, and is none of some that are `known`."""
     for item in mro(cls):
         for base in bases_of(item):
             if isinstance(base, Class | Inert):
                 continue
             name = base.dotted if isinstance(base, Ref) else base.label if isinstance(base, Thing) else "?"
-            if name.rsplit(".", 1)[-1] not in (
-                "object",
-                "Module",
-                "ABC",
-                "Generic",
-                "Protocol",
-                "NamedTuple",
-                "Optimizer",
-            ):
+            if name.rsplit(".", 1)[-1] not in (*_READ_BASES, *known):
                 return True
     return False

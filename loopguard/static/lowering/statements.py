@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import libcst as cst
@@ -12,9 +13,11 @@ from loopguard.events import Kind
 from loopguard.static.library import EXITS
 from loopguard.static.lowering import assignment, iteration
 from loopguard.static.lowering.branches import branch, meet
-from loopguard.static.lowering.context import Context, Jumps
+from loopguard.static.lowering.context import Context, Jumps, Step
+from loopguard.static.lowering.unwinding import lower_try, passing
 from loopguard.static.lowering.withs import lower_with
 from loopguard.static.paths.graph import Assumption, Condition, Loop, Node
+from loopguard.static.records import record
 from loopguard.static.steps import spend
 from loopguard.static.syntax import text_of
 from loopguard.static.values import Const, Counter, Function, Group, Tensor, Test, Thing, Value
@@ -25,12 +28,11 @@ _EXIT_NAMES = frozenset(name.rsplit(".", 1)[-1] for name in EXITS)
 def run(ctx: Context, block: Any) -> None:
     """Lower a block. After `if c: continue`, the rest of the block stands under `not c`."""
     if isinstance(block, cst.SimpleStatementSuite):
-        for small in block.body:
-            _small(ctx, small)
+        _line(ctx, block.body)
         return
     pushed = 0
-    start = ctx.graph.frontier
-    for statement in block.body:
+    start, seen = ctx.graph.frontier, len(ctx.pauses)
+    for number, statement in enumerate(block.body):
         if ctx.silent:
             ctx.graph.frontier = start  # only values are wanted: nothing is on any path
         elif not ctx.graph.reachable:
@@ -38,8 +40,10 @@ def run(ctx: Context, block: Any) -> None:
                 ctx.file.declare(statement, ctx.env)
             continue
         if type(statement) is cst.SimpleStatementLine:
-            for small in statement.body:
-                _small(ctx, small)
+            if len(statement.body) == 1:
+                _small(ctx, statement.body[0])
+            else:
+                _line(ctx, statement.body)
         elif type(statement) is cst.If:
             left = _if(ctx, statement)
             if left is not None:
@@ -49,8 +53,34 @@ def run(ctx: Context, block: Any) -> None:
             handler = _COMPOUND.get(type(statement))
             if handler is not None:
                 handler(ctx, statement)
+        if len(ctx.pauses) > seen:
+            seen = ctx.wait(seen, Step(partial(_go_on, ctx, block.body[number + 1 :]), tuple(ctx.guards)))
     if pushed:
         del ctx.guards[-pushed:]
+
+
+@record
+class _Behind:
+    """The statements of a block behind one at which a generator waits."""
+
+    body: Sequence[cst.CSTNode]
+
+
+def _go_on(ctx: Context, statements: Sequence[cst.CSTNode], normally: bool) -> None:
+    run(ctx, _Behind(statements))
+
+
+def _line(ctx: Context, line: Sequence[cst.BaseSmallStatement]) -> None:
+    """Lower the simple statements of a line."""
+    seen = len(ctx.pauses)
+    for number, small in enumerate(line):
+        _small(ctx, small)
+        if len(ctx.pauses) > seen:
+            seen = ctx.wait(seen, Step(partial(_go_on_in_line, ctx, line[number + 1 :]), tuple(ctx.guards)))
+
+
+def _go_on_in_line(ctx: Context, line: Sequence[cst.BaseSmallStatement], normally: bool) -> None:
+    _line(ctx, line)
 
 
 def _small(ctx: Context, node: cst.BaseSmallStatement) -> None:
@@ -271,51 +301,6 @@ def _close_loop(ctx: Context, loop: Loop, head: int) -> list[tuple[int, Assumpti
     return graph.frontier
 
 
-def _try(ctx: Context, node: cst.Try | cst.TryStar) -> None:
-    if node.finalbody is None:
-        _try_body(ctx, node)
-        return
-    frame, jumps = ctx.frame, ctx.jumps[-1] if ctx.jumps else Jumps()
-    outer = frame.returns, jumps.breaks, jumps.continues
-    frame.returns, jumps.breaks, jumps.continues = [], [], []
-    _try_body(ctx, node)
-    inner = frame.returns, jumps.breaks, jumps.continues
-    frame.returns, jumps.breaks, jumps.continues = outer
-    run(ctx, node.finalbody.body)
-    after = ctx.graph.frontier
-    # Whoever leaves early passes through `finally` too, each on a way of its own.
-    for leaving, target in zip(inner, outer, strict=True):
-        if leaving:
-            ctx.graph.frontier = leaving
-            run(ctx, node.finalbody.body)
-            target += ctx.graph.frontier
-    ctx.graph.frontier = after
-
-
-def _try_body(ctx: Context, node: cst.Try | cst.TryStar) -> None:
-    graph = ctx.graph
-    graph.join()
-    start = list(graph.frontier)
-    run(ctx, node.body)
-    if node.orelse is not None:
-        run(ctx, node.orelse.body)
-    after = graph.frontier
-    for handler in node.handlers:
-        ctx.env.branch()
-        graph.frontier = start
-        # Where in the body the exception came from is not known, and so is the state of everything.
-        ctx.emit(Kind.UNKNOWN, node, None)
-        if handler.name is not None:
-            iteration.bind(ctx, handler.name.name, Thing(""))
-        text = f"{text_of(handler.type)} is raised" if handler.type is not None else "an exception is raised"
-        ctx.guards.append(Assumption(Condition(text, text, frozenset(), text), True))
-        run(ctx, handler.body)
-        ctx.guards.pop()
-        after = [*after, *graph.frontier]
-        ctx.env.undo()
-    graph.frontier = after
-
-
 def _match(ctx: Context, node: cst.Match) -> None:
     ctx.evaluate(ctx, node.subject)
     subject = text_of(node.subject)
@@ -345,8 +330,16 @@ def _match(ctx: Context, node: cst.Match) -> None:
 
 
 def _with(ctx: Context, node: cst.With) -> None:
-    with lower_with(ctx, node):
-        run(ctx, node.body)
+    with lower_with(ctx, node) as leaving:
+        if not leaving:
+            run(ctx, node.body)
+            return
+
+        def leave(normally: bool) -> None:
+            for last in reversed(leaving):
+                last(normally)
+
+        passing(ctx, lambda: run(ctx, node.body), leave)
 
 
 def _imports(ctx: Context, node: cst.CSTNode) -> None:
@@ -388,8 +381,8 @@ _SMALL: dict[type[cst.CSTNode], Callable[[Context, Any], None]] = {
 _COMPOUND: dict[type[cst.CSTNode], Callable[[Context, Any], None]] = {
     cst.For: _for,
     cst.While: _while,
-    cst.Try: _try,
-    cst.TryStar: _try,
+    cst.Try: lower_try,
+    cst.TryStar: lower_try,
     cst.With: _with,
     cst.Match: _match,
     cst.FunctionDef: _define,

@@ -15,12 +15,14 @@ from loopguard.static.values import (
     FileValue,
     Group,
     Params,
+    Partial,
     Ref,
     Role,
     Table,
     Tensor,
     Thing,
     Value,
+    things_in,
 )
 
 _ANCESTORS = 64
@@ -142,6 +144,10 @@ def join(first: Value, second: Value, known: _Pairs | None = None) -> Value:
         return first
     if isinstance(first, Thing) and isinstance(second, Thing):
         return _join_things(first, second)
+    if isinstance(first, Partial) or isinstance(second, Partial):
+        either = Thing("", captured=(*things_in(first), *things_in(second)))
+        either.runs = True
+        return either
     if isinstance(first, Tensor) or isinstance(second, Tensor):
         one, two = provenance(first), provenance(second)
         merged = _merge([one, two])
@@ -194,4 +200,5 @@ def _join_things(first: Thing, second: Thing) -> Thing:
     joined.wrapped = first.wrapped or second.wrapped
     joined.clears_itself = first.clears_itself or second.clears_itself
     joined.toggled = first.toggled or second.toggled
+    joined.runs = first.runs or second.runs
     return joined
