@@ -63,6 +63,19 @@ def test_a_manager_of_another_file_is_told_where_it_is_entered(tmp_path: Path) -
     assert (finding.place.row, finding.place.column, finding.code) == (6, 10, "LG101")
 
 
+def test_a_manager_of_another_file_that_has_a_name_is_told_where_it_is_entered(tmp_path: Path) -> None:
+    (tmp_path / "managers.py").write_text(
+        "from contextlib import contextmanager\n\n@contextmanager\ndef stepping(o):\n    yield\n    o.step()\n"
+    )
+    (tmp_path / "train.py").write_text(
+        f"from managers import stepping\n{HEAD}for x in loader:\n    manager = stepping(optimizer)\n"
+        "    with manager:\n        model(x).sum().backward()\n"
+    )
+    (finding,) = findings_in(tmp_path / "train.py", [tmp_path])
+    place = finding.place
+    assert (place.row, place.column, place.end_row, place.end_column, finding.code) == (7, 5, 7, 9, "LG101")
+
+
 def managed(loop: str, manager: str) -> str:
     """A loop whose body is a block in a manager."""
     head, _, body = loop.partition("\n")

@@ -196,7 +196,8 @@ class _Waiting:
 def _within(ctx: Context, frame: Frame, function: Function, node: cst.CSTNode) -> Iterator[None]:
     """Lower a part of a generator that `node` runs."""
     saved = ctx.frame, ctx.jumps, ctx.calls, ctx.mode
-    ctx.calls = (*ctx.calls, (ctx.file, node))
+    if not isinstance(node, cst.FunctionDef):  # else it decorates a function that nobody is known to call
+        ctx.calls = (*ctx.calls, (ctx.file, node))
     ctx.frame, ctx.jumps = frame, []
     ctx.active.append(function.node)
     ctx.called.add(function.node)

@@ -14,6 +14,7 @@ from loopguard.static.lowering import exit_stacks, iteration
 from loopguard.static.lowering.constructors import NEW, is_optimizer_like
 from loopguard.static.lowering.context import Context
 from loopguard.static.lowering.managers import Leave, Managed, enter, unknown
+from loopguard.static.parsed import PLACED
 from loopguard.static.paths.graph import Happening
 from loopguard.static.paths.guards import SYNC
 from loopguard.static.syntax import text_of
@@ -39,7 +40,8 @@ def lower_with(ctx: Context, node: cst.With) -> Iterator[list[Leave]]:
         events = [part.event for part in ctx.graph.nodes[seen:] if part.event is not None]
         given = _of_library(ctx, item.item, value)
         if given is None:
-            given, found = _enter(ctx, item.item, value, events)
+            at = item.item if type(item.item) in PLACED else node  # of a name it is not known where it stands
+            given, found = _enter(ctx, at, value, events)
             leaving += found
         if item.asname is not None:
             iteration.bind(ctx, item.asname.name, given)
@@ -79,9 +81,7 @@ def _of_library(ctx: Context, node: cst.BaseExpression, value: Value) -> Value |
     return ctx.known(node.args[0].value) if name == SCALES_LOSS and node.args else None
 
 
-def _enter(
-    ctx: Context, node: cst.BaseExpression, value: Value, events: Sequence[Happening]
-) -> tuple[Value, Sequence[Leave]]:
+def _enter(ctx: Context, node: cst.CSTNode, value: Value, events: Sequence[Happening]) -> tuple[Value, Sequence[Leave]]:
     """Enter what an expression with some events has made. Returns what it gives, and what to do on leaving.
 
     Of what cannot be followed, the end may do all that the making may have done, and may use what it was given.

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
+
+import libcst as cst
 
 from loopguard.events import Event, Kind, Moment, Place, Reach, Related, Relation
 from loopguard.lifecycles.gradient import State
@@ -33,8 +36,14 @@ def place_in(file: File, site: Site) -> Place:
         return place_of(site)
     for caller, node in reversed(site.calls):
         if caller is file:
-            return place_of(Site(file, node))
+            place = place_of(Site(file, node))
+            return _keyword(place) if isinstance(node, cst.With) else place
     return place_of(site)
+
+
+def _keyword(block: Place) -> Place:
+    """Where the word stands that begins a block, which is all of it that calls anything by itself."""
+    return replace(block, end_row=block.row, end_column=block.column + len("with"))
 
 
 def short(text: str) -> str:
