@@ -1,22 +1,25 @@
-"""What a run says of the findings of a check: each is confirmed, refuted, or was not reached.
+"""What a run says of the findings of a check: it confirms or refutes each, has not reached it, or does not judge it.
 
 A finding is *confirmed* by one of the run that says the same, or is about the same mistake and has a place in common
 with it: its own, or one of its evidence.
 
-An error is wrong on every run that gets there. So it is *refuted* by a run that went through every clear, backward
-pass, clip, step and the like of its evidence again and again, and made no such mistake. A warning or an advice is about
-one path of several, and no number of visits proves that it was the one that was taken: it is confirmed or not reached.
-So is a finding of a rule that only the text can break, and any finding when the guard was not there to the end.
+An error is wrong on every run that gets there. So it is *refuted* by a run that proves that it got there, and that the
+mistake was not made: one optimizer went through the events of the evidence again and again, by the same calls, and what
+the check had not expected happened each time within the loop. A run that merely saw nothing proves nothing.
+
+A finding is *not reached* if some of its evidence has not happened in the run. Everything else is *not judged*: what
+only the text can break, a warning or an advice, which is about one path of several, what happened too rarely, what
+another finding is in the way of, and anything when the guard was not there to the end.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 from enum import Enum
+from typing import Protocol
 
 from loopguard.catalogue import Catalogue
-from loopguard.events import Kind, Place
+from loopguard.events import Event, Kind, Place
 from loopguard.finding import Finding
 
 
@@ -26,28 +29,53 @@ class Verdict(Enum):
     CONFIRMED = "confirmed"
     REFUTED = "refuted"
     NOT_REACHED = "not reached"
+    NOT_JUDGED = "not judged"
 
 
-_HEARD = (Kind.CLEAR, Kind.BACKWARD, Kind.STEP, Kind.UNSCALE, Kind.CLIP, Kind.SCHEDULE)
-
-_OFTEN = 4
-"""How many times its evidence a run must have gone through to refute a finding: a guard does not judge at once."""
-
-Visits = Callable[[Place], int]
-"""How often a run had an event in the rows of a place."""
+_HEARD = (Kind.BACKWARD, Kind.STEP, Kind.UNSCALE, Kind.CLIP, Kind.SCHEDULE)
+"""Events that a run hears of wherever they happen. Of clears it hears if a call makes them."""
 
 
-def verdict(finding: Finding, found: Sequence[Finding], visits: Visits | None, rules: Catalogue) -> Verdict:
-    """What a run that has `found` something says of a finding. Without `visits`, nothing is refuted."""
+class Witness(Protocol):
+    """A run that was watched from its start to its end."""
+
+    def visits(self, event: Event) -> int:
+        """How often an event in the text may have happened."""
+
+    def disproves(self, finding: Finding, mistakes: Collection[Enum]) -> bool:
+        """Whether what has happened at the places of a finding proves that none of some mistakes was made there."""
+
+
+class Nobody:
+    """The witness of a run in which nothing can have happened."""
+
+    def visits(self, event: Event) -> int:
+        """Nothing has happened."""
+        return 0
+
+    def disproves(self, finding: Finding, mistakes: Collection[Enum]) -> bool:
+        """And so nothing is proved."""
+        return False
+
+
+def verdict(finding: Finding, found: Sequence[Finding], witness: Witness | None, rules: Catalogue) -> Verdict:
+    """What a run that has `found` something says of a finding. Without a witness of all of it, it refutes nothing."""
     if any(_is_about(other, finding, rules) for other in found):
         return Verdict.CONFIRMED
-    if visits is None or finding.level != "error" or not is_judged(finding, rules):
+    if witness is None or not is_judged(finding, rules):
+        return Verdict.NOT_JUDGED
+    heard = [moment.event for moment in finding.evidence if _is_heard(moment.event)]
+    if not all(map(witness.visits, heard)):
         return Verdict.NOT_REACHED
-    if any(_have_common_place(other, finding) for other in found):
-        return Verdict.NOT_REACHED  # something is wrong there, and it may be in the way of this
-    wanted = Counter(moment.event.place for moment in finding.evidence if moment.event.kind in _HEARD)
-    reached = all(visits(place) >= _OFTEN * times for place, times in (wanted or {finding.place: 2}).items())
-    return Verdict.REFUTED if reached else Verdict.NOT_REACHED
+    if finding.level != "error" or any(_have_common_place(other, finding) for other in found):
+        return Verdict.NOT_JUDGED
+    entry = rules.get(finding.code)
+    disproved = entry is not None and witness.disproves(finding, entry.rule.mistakes)
+    return Verdict.REFUTED if disproved else Verdict.NOT_JUDGED
+
+
+def _is_heard(event: Event) -> bool:
+    return event.kind in _HEARD or (event.kind is Kind.CLEAR and "zero_grad" in event.text)
 
 
 def is_judged(finding: Finding, rules: Catalogue) -> bool:

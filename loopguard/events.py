@@ -76,6 +76,7 @@ class Event:
 
     `text` is the call as the user wrote it, shortened to one line.
     `when` holds the conditions, as written, under which the event happens within its iteration.
+    `calls` are the calls in the text that lead to it, outermost first, as far as one path of them is meant.
     """
 
     kind: Kind
@@ -83,6 +84,7 @@ class Event:
     place: Place
     text: str
     when: tuple[str, ...] = ()
+    calls: tuple[Place, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,12 +34,14 @@ def load(text: str) -> tuple[list[Finding], list[Unjudged]]:
 
 
 def _plain(finding: Finding) -> list[Any]:
-    trail = [
-        [m.event.kind.name, m.event.subject, _row(m.event.place), m.event.text, m.event.when, m.note, m.iteration]
-        for m in finding.evidence
-    ]
+    trail = [[_plain_event(moment.event), moment.note, moment.iteration] for moment in finding.evidence]
     words = [finding.code, finding.name, finding.level, finding.message, finding.advice]
     return [*words, _row(finding.place), trail, finding.iterations, finding.parameters, finding.url]
+
+
+def _plain_event(event: Event) -> list[Any]:
+    places = [_row(place) for place in (event.place, *event.calls)]
+    return [event.kind.name, event.subject, places, event.text, event.when]
 
 
 def _row(place: Place) -> list[str | int | None]:
@@ -58,7 +60,7 @@ def _finding(*fields: Any) -> Finding:
         message,
         advice,
         _place(*_list(place, 6)),
-        tuple(_moment(*_list(item, 7)) for item in _list(trail)),
+        tuple(_moment(*_list(item, 3)) for item in _list(trail)),
         tuple(_is(number, int) for number in _list(iterations)),
         tuple(_is(name, str) for name in _list(parameters)),
         None if url is None else _is(url, str),
@@ -71,12 +73,18 @@ def _unjudged(place: Any, what: Any, limit: Any) -> Unjudged:
     return Unjudged(_place(*_list(place, 6)), _is(what, str), Limit[limit])
 
 
-def _moment(kind: Any, subject: Any, place: Any, text: Any, when: Any, note: Any, iteration: Any) -> Moment:
+def _moment(event: Any, note: Any, iteration: Any) -> Moment:
+    return Moment(_event(*_list(event, 5)), _is(note, str), _is(iteration, int))
+
+
+def _event(kind: Any, subject: Any, places: Any, text: Any, when: Any) -> Event:
     if kind not in Kind.__members__:
         raise ValueError(f"no kind of event: {kind}")
     conditions = tuple(_is(condition, str) for condition in _list(when))
-    event = Event(Kind[kind], _is(subject, str), _place(*_list(place, 6)), _is(text, str), conditions)
-    return Moment(event, _is(note, str), _is(iteration, int))
+    if not _list(places):
+        raise ValueError("no place")
+    place, *calls = (_place(*_list(item, 6)) for item in places)
+    return Event(Kind[kind], _is(subject, str), place, _is(text, str), conditions, tuple(calls))
 
 
 def _place(path: Any, row: Any, column: Any, end_row: Any, end_column: Any, cell: Any) -> Place:

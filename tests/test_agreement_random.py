@@ -32,8 +32,9 @@ from loopguard import catalogue
 from loopguard.check import Checker
 from loopguard.config import Options
 from loopguard.crosscheck import Verdict, is_judged, verdict
-from loopguard.events import Place
+from loopguard.events import Kind, Place
 from loopguard.finding import Finding
+from loopguard.runtime.watch import Watch
 from loopguard.settings import Resolver
 
 RULES = catalogue.load()
@@ -48,6 +49,7 @@ CONFIRMED: dict[str, set[str]] = {
 }
 """What a check and a run surely find both in the programs about a lifecycle. Chance may replace no layer too late."""
 
+HEARD = (Kind.CLEAR, Kind.BACKWARD, Kind.STEP, Kind.UNSCALE, Kind.CLIP, Kind.SCHEDULE)
 ARGUMENTS = ((), ("a",), ("a", "b"))
 FLAGGED = re.compile(rf"\b(?:if|not|and|or) (?:{'|'.join(FLAGS)})\b")
 
@@ -71,18 +73,30 @@ class Comparison:
             f"{file.read_text('utf-8').removeprefix(HEAD)}\nwith {arguments}: run {ended.findings}, check {marks(said)}"
         )
         for finding in said:
-            became = verdict(finding, found, ended.watch.visits, RULES)
+            became = verdict(finding, found, ended.watch, RULES)
             if finding.level == "error" and is_judged(finding, RULES):
                 self.verdicts[became] += 1
             if became is Verdict.CONFIRMED:
                 self.codes[finding.code] += 1
-            elif became is Verdict.REFUTED and SHARED not in about:
+            elif SHARED not in about and (became is Verdict.REFUTED or goes_by(finding, found, ended.watch)):
                 self.refuted.append(f"{finding.code} in\n{about}")
         for finding in found if certain else ():
             if finding.level in self.levels and any(share_a_row(finding, other) for other in said):
                 self.agreed[finding.code] += 1
             elif finding.level in self.levels:
                 self.missed.append(f"{finding.code} in\n{about}")
+
+
+def goes_by(finding: Finding, found: list[Finding], watch: Watch) -> bool:
+    """Whether a run goes through the evidence of an error again and again, and finds nothing there.
+
+    That is no proof; but it should have found it.
+    """
+    events = [moment.event for moment in finding.evidence if moment.event.kind in HEARD]
+    times = Counter(event.place for event in events)
+    often = all(watch.visits(event) >= 4 * times[event.place] for event in events)
+    error = finding.level == "error" and is_judged(finding, RULES)
+    return error and often and bool(events) and not any(rows(finding) & rows(other) for other in found)
 
 
 def check(file: Path) -> list[Finding]:
@@ -100,8 +114,12 @@ def marks(findings: list[Finding]) -> list[tuple[int, str]]:
 
 def share_a_row(one: Finding, other: Finding) -> bool:
     """Whether a finding is placed where another has its place or its evidence."""
-    rows = {row for place in places(other) for row in range(place.row, place.end_row + 1)}
-    return one.place.row in rows
+    return one.place.row in rows(other)
+
+
+def rows(finding: Finding) -> set[int]:
+    """The rows of a finding and of its evidence."""
+    return {row for place in places(finding) for row in range(place.row, place.end_row + 1)}
 
 
 def places(finding: Finding) -> Iterator[Place]:

@@ -150,7 +150,8 @@ PLACES = st.builds(
     lambda path, row, column, more, end, cell: Place(path, row, column, row + more, end, cell),
     TEXTS, ROWS, ROWS, ROWS, ROWS, st.none() | ROWS,
 )  # fmt: skip
-EVENTS = st.builds(Event, st.sampled_from(Kind), TEXTS, PLACES, TEXTS, st.lists(TEXTS, max_size=2).map(tuple))
+CONDITIONS, CALLS = st.lists(TEXTS, max_size=2).map(tuple), st.lists(PLACES, max_size=2).map(tuple)
+EVENTS = st.builds(Event, st.sampled_from(Kind), TEXTS, PLACES, TEXTS, CONDITIONS, CALLS)
 FOUND = st.builds(
     Finding,
     *(TEXTS, TEXTS, st.sampled_from(["error", "warning", "advice"]), TEXTS, TEXTS, PLACES),

@@ -12,6 +12,7 @@ import zipapp
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 import pytest
@@ -274,6 +275,7 @@ def test_a_run_tells_what_a_check_tells_and_more(place: Path, run: Run) -> None:
         "ended": "SystemExit",
         "errors": 1,
         "failed": None,
+        "not_judged": 0,
         "not_reached": 0,
         "optimizers": 1,
         "refuted": 0,
@@ -323,6 +325,14 @@ def test_a_finding_can_be_raised_at_its_line(place: Path) -> None:
     assert document(ended, place / "out.json")["summary"]["ended"] == "TrainingLoopError"
 
 
+VERDICTS = {
+    "confirmed": "`loopguard check` says so, too",
+    "refuted": "said by `loopguard check`, refuted by this run",
+    "not reached": "said by `loopguard check`, not reached in this run",
+    "not judged": "said by `loopguard check`, not judged by this run",
+}
+
+
 @pytest.mark.parametrize(
     ("change", "found", "verdicts"),
     [
@@ -338,8 +348,16 @@ def test_a_finding_can_be_raised_at_its_line(place: Path) -> None:
             [],
             ["refuted"],
         ),
+        (
+            lambda text: text.replace("for number", "clears = len(sys.argv) < 9\nfor number").replace(
+                "    loss.backward()", "    if clears:\n        optimizer.zero_grad()\n    loss.backward()"
+            ),
+            [],
+            ["not judged"],
+        ),
+        (lambda text: f"import sys\nif len(sys.argv) > 9:\n{indent(text, '    ')}", [], ["not reached"]),
     ],
-    ids=["never trained", "suppressed", "elsewhere", "refuted"],
+    ids=["never trained", "suppressed", "elsewhere", "refuted", "another path", "without torch"],
 )
 def test_a_run_judges_what_was_said_of_it(
     place: Path, change: Callable[[str], str], found: list[str], verdicts: list[str]
@@ -350,6 +368,10 @@ def test_a_run_judges_what_was_said_of_it(
     whole = document(ended, place / "out.json")
     assert [finding["code"] for finding in whole["findings"]] == found
     assert [finding["verdict"] for finding in whole["static"]] == verdicts
+    counted = {name: whole["summary"][name.replace(" ", "_")] for name in VERDICTS}
+    assert counted == {name: verdicts.count(name) for name in VERDICTS}
+    told = [words for line in ended.stderr.splitlines() for name, words in VERDICTS.items() if words in line]
+    assert told == [VERDICTS[name] for name in verdicts]
 
 
 def test_a_healthy_run_says_one_line(place: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from loopguard.check import Checker, Report
 from loopguard.cli import REPORT_IT
 from loopguard.commands.options import file_path
 from loopguard.config import Options
-from loopguard.crosscheck import Visits, verdict
+from loopguard.crosscheck import Nobody, Witness, verdict
 from loopguard.errors import UsageError
 from loopguard.finding import Finding
 from loopguard.report import Context
@@ -136,11 +137,13 @@ class _Guarded:
         watch = self.session.watch
         records = watch.records if watch is not None else []
         found = [(record.finding, record.count) for record in records]
-        visits: Visits | None = watch.visits if watch is not None and watch.failed is None else None
+        witness: Witness | None = watch if watch is not None and watch.failed is None else None
+        if watch is None and "torch" not in sys.modules:
+            witness = Nobody()
         said: list[Finding] = self.checked.findings
         return report.Run(
             found,
-            [(finding, verdict(finding, [f for f, _ in found], visits, self.rules)) for finding in said],
+            [(finding, verdict(finding, [f for f, _ in found], witness, self.rules)) for finding in said],
             watch.optimizers if watch is not None else 0,
             watch.steps if watch is not None else 0,
             ended,

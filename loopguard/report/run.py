@@ -19,6 +19,7 @@ _SAID = {
     Verdict.CONFIRMED: "`loopguard check` says so, too",
     Verdict.REFUTED: "said by `loopguard check`, refuted by this run",
     Verdict.NOT_REACHED: "said by `loopguard check`, not reached in this run",
+    Verdict.NOT_JUDGED: "said by `loopguard check`, not judged by this run",
 }
 
 
@@ -73,6 +74,7 @@ def document(run: Run, context: Context) -> str:
             "ended": run.ended,
             "errors": levels["error"],
             "failed": run.failed,
+            "not_judged": verdicts[Verdict.NOT_JUDGED],
             "not_reached": verdicts[Verdict.NOT_REACHED],
             "optimizers": run.optimizers,
             "refuted": verdicts[Verdict.REFUTED],

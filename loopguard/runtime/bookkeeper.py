@@ -22,14 +22,16 @@ from loopguard.lifecycles.gradient import Mistake
 from loopguard.runtime.docket import OFTEN, Docket
 from loopguard.runtime.gradients import leaves_of
 from loopguard.runtime.journal import Journal
-from loopguard.runtime.ledger import CLEAN, Account, Entry
+from loopguard.runtime.ledger import Account, Entry
 from loopguard.runtime.names import optimizers_alive
 from loopguard.runtime.peers import Peers
 from loopguard.runtime.progress import Progress
+from loopguard.runtime.rows import CLEAN
 from loopguard.runtime.sites import Site, Sites, is_nested
 from loopguard.runtime.surroundings import Surroundings
 from loopguard.runtime.verdicts import closures, coverage, losses, stale_steps, unused_gradients, windows
 from loopguard.runtime.verdicts.empty_steps import empty
+from loopguard.runtime.verdicts.last_words import last_words
 from loopguard.runtime.verdicts.movement import unmoved
 from loopguard.runtime.verdicts.parted_ranks import parted
 from loopguard.runtime.verdicts.telling import History, Telling, Verdict, relation_of
@@ -218,7 +220,7 @@ class Bookkeeper:
         if error is None:
             self._check_step(account, entry, frame)
             self._finish(account, entry, optimizer, frame)
-        elif account.row is CLEAN and isinstance(error, AssertionError):
+        elif isinstance(error, AssertionError) and account.before_step() is Mistake.EMPTY_STEP:
             self._ask(Mistake.EMPTY_STEP, account, entry, lambda t: empty(t, raises=True), frame)
 
     def abandon(self, optimizer: Optimizer) -> None:
@@ -246,16 +248,8 @@ class Bookkeeper:
         if error is not None:
             self._docket.file(losses.number_of(error, self._sites), None)
         self._close()
-        for account in [*self._late, *self.history.accounts.values()]:
-            if account.discards and account.discards[-1].clear is not None:
-                telling = Telling(self.history, account, account.discards[-1].clear, ())
-                self._docket.file(unused_gradients.never_applied(telling, over=True), None)
-            if account.last_step is not None and account.deposits:
-                telling = Telling(self.history, account, account.last_step, ())
-                self._docket.file(windows.remainder(telling), None)
-        for site, entry in self.history.backwards.items():
-            if site.visits == 1 and any(account.steps for account in self.history.accounts.values()):
-                self._docket.file(losses.last_only(entry), None)
+        for case in last_words(self.history, self._late, self._docket, ended=error is None):
+            self._docket.file(case, None)
         if error is None:
             self.around.schedules.conclude()
             self.leave_group()
@@ -307,7 +301,7 @@ class Bookkeeper:
     ) -> None:
         needed = closures.needs_closure(optimizer)
         lacks = self._ask(closures.lacking, account, entry, lambda t: closures.lacking(t, seen, needed), frame)
-        mistake = account.before_step()
+        mistake = account.before_step(looks=False)
         if mistake is not None and seen.backwards and not account.inner and not lacks:
             self._ask(mistake, account, entry, _STEPS[mistake], frame)
 
@@ -371,7 +365,7 @@ class Bookkeeper:
         # This is heard wherever the last reference went, in the middle of anything: no more than a note is safe.
         opened.optimizer = ref(optimizer, lambda gone: self._gone.append(opened))
         opened.begin(optimizer)
-        self.history.accounts[id(optimizer)] = opened
+        self.history.open(optimizer, opened)
         return opened
 
     def _close(self) -> None:
@@ -379,7 +373,7 @@ class Bookkeeper:
         while self._gone:
             account = self._gone.pop()
             self.history.close(account)
-            if account.discards and not account.steps and len(self._late) < OFTEN:
+            if not account.is_fed and (account.steps or account.discards) and len(self._late) < OFTEN:
                 self._late.append(account)
 
     def _relation(self, owner: Optimizer | torch.nn.Module, account: Account, site: Site) -> Relation:

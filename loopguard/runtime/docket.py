@@ -88,6 +88,11 @@ class Docket:
         question = self._questions.get(key)
         return question is not None and question.record is None and (question.dismissed or question.times > OFTEN)
 
+    def is_told(self, key: Key) -> bool:
+        """Whether a mistake has become a finding."""
+        question = self._questions.get(key)
+        return question is not None and question.record is not None
+
     def file(self, case: Case | None, frame: FrameType | None) -> Record | None:
         """Let the rules name a case, and tell it if it is new. None if no rule that is on does, or it is hidden."""
         if case is None or not self._arbiter.admits(case):

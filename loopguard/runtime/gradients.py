@@ -65,6 +65,12 @@ def is_zero(grad: Tensor) -> bool | None:
         return None
 
 
+def is_filled(parameter: Tensor) -> bool:
+    """Whether a parameter has a gradient with values, of which some are not zero. Synchronises an accelerator."""
+    grad = parameter.grad
+    return grad is not None and not grad.is_meta and not is_zero(grad)
+
+
 def parameters_of(optimizer: Optimizer) -> Iterator[Tensor]:
     """The parameters that an optimizer holds now, in its own order."""
     for group in optimizer.param_groups:

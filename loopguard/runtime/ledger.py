@@ -17,11 +17,14 @@ from weakref import ref
 from torch import Tensor
 from torch.optim.optimizer import Optimizer
 
-from loopguard.lifecycles.gradient import TRANSITIONS, Action, Mistake, State
+from loopguard.case import Case
+from loopguard.lifecycles.gradient import Mistake, State
 from loopguard.lifecycles.scaling import Action as Using
-from loopguard.runtime.gradients import Stamp, is_same, is_zero, parameters_of, stamp, version_of
+from loopguard.runtime.gradients import Stamp, is_filled, is_same, is_zero, parameters_of, stamp, version_of
 from loopguard.runtime.journal import Journal, Operation
 from loopguard.runtime.movement import Movement
+from loopguard.runtime.rounds import Round, Rounds
+from loopguard.runtime.rows import CLEAN, FRESH, Row
 from loopguard.runtime.sites import Site
 from loopguard.runtime.uses import Use
 
@@ -36,30 +39,6 @@ _HABIT = 16
 
 _KEPT = 32
 """How many deposits are remembered one by one."""
-
-
-class Row:
-    """A state of the lifecycle with what each action makes of it, without the cost of looking up enumerations."""
-
-    __slots__ = ("backward", "clear", "other_step", "state", "step", "used")
-
-    backward: tuple[Row, Mistake | None]
-    clear: tuple[Row, Mistake | None]
-    step: tuple[Row, Mistake | None]
-    other_step: tuple[Row, Mistake | None]
-
-    def __init__(self, state: State) -> None:
-        self.state = state
-        self.used = state in (State.SPENT, State.STALE)
-
-
-ROWS = {state: Row(state) for state in State}
-for _row in ROWS.values():
-    for _action in (Action.BACKWARD, Action.CLEAR, Action.STEP, Action.OTHER_STEP):
-        _next, _mistake = TRANSITIONS[_row.state, _action]
-        setattr(_row, _action.name.lower(), (ROWS[_next], _mistake))
-
-CLEAN, FRESH = ROWS[State.CLEAN], ROWS[State.FRESH]
 
 
 @dataclass(slots=True, eq=False)
@@ -101,6 +80,7 @@ class Account:
         self.full = full
         self.movement = Movement()
         self.use = Use()
+        self.rounds = Rounds()
         self.row = CLEAN
         self.attention = _ATTENTION
         self.depth = 0
@@ -122,6 +102,7 @@ class Account:
         self.fed = 0
         self.steps = 0
         self.leftover: list[ref[Tensor]] | None = None
+        self.unfed: Case | None = None
         self.contents: dict[int, tuple[Entry, ...]] = {}
         self._journal = journal
         self._trusted = 0
@@ -133,7 +114,7 @@ class Account:
         self._before: list[Stamp] = []
         self._snapshot: list[tuple[Tensor, Tensor | None, int]] = []
         self._stamp: Stamp = None
-        self._cleared_stamp: Stamp = None
+        self._filled = False
 
     def begin(self, optimizer: Optimizer) -> None:
         """Take over what is there already: gradients of which nothing is known count as new."""
@@ -141,6 +122,11 @@ class Account:
         if any(p.grad is not None for p in parameters_of(optimizer)):
             self.row = FRESH
             self.use.forget()
+
+    @property
+    def is_fed(self) -> bool:
+        """Whether any step has found gradients."""
+        return any(fed for fed, _ in self.step_sites.values())
 
     # What hooks tell.
 
@@ -150,7 +136,9 @@ class Account:
         if entry is None:
             self._journal.disturb()  # no hook tells of it
         self.use.act(Using.CLEAR)
+        unused = () if self.row.state is State.SPENT else self.deposits
         self.row, mistake = self.row.clear
+        self.rounds.cleared(entry.site if entry is not None else None, [item.site for item in unused])
         if mistake is not None:
             self.discarded += 1
             if len(self.discards) < _KEPT:
@@ -198,6 +186,7 @@ class Account:
                 trained = [p for p, _, _ in self._snapshot if p.requires_grad]
                 self._outposts = (ref(trained[0]), ref(trained[-1])) if trained else ()
             self._snapshot = []
+            self._filled = self.attention > 0 and bool(received) and is_filled(received[0])
             if self.attention:
                 self.attention -= 1
                 self._journal.disturb()
@@ -208,7 +197,7 @@ class Account:
                     self.contents[id(p)] = (*self.contents.get(id(p), ())[-_KEPT:], entry)
                 self.deposit(entry)
             return
-        changed = 0
+        changed, self._filled = 0, False
         fed = self.fed_from.get(entry.site, ())
         known = fed or self._outposts
         for sentinel, before in zip(known, self._before, strict=False):
@@ -250,15 +239,20 @@ class Account:
         """A backward pass is over that was accounted for while it ran, or that has failed."""
         self._snapshot = []
 
-    def before_step(self) -> Mistake | None:
-        """A step is about to use what is there. The mistake that it makes."""
+    def before_step(self, *, looks: bool = True) -> Mistake | None:
+        """A step is about to use what is there. The mistake that it makes.
+
+        `looks`: what is to be found at the gradients is what the step finds there.
+        """
+        optimizer = self.optimizer()
+        if self.row is FRESH and optimizer is not None and looks and self._is_emptied(optimizer):
+            self.clear(None, seen=False)
         row = self.row
         is_unsure = row is not CLEAN if self.doubt is not None else row.state is State.SPENT
-        if is_unsure and (optimizer := self.optimizer()) is not None:
+        if is_unsure and optimizer is not None:
             self._settle(optimizer)
             row = self.row
         if row is not FRESH:
-            optimizer = self.optimizer()
             if optimizer is not None and (row is CLEAN or row.state is State.SPENT) and self._is_given(optimizer, row):
                 self.row = FRESH
                 self._journal.disturb()
@@ -267,8 +261,18 @@ class Account:
     def after_step(self, entry: Entry, *, marked: bool = False) -> None:
         """The step is over. `marked`: what it has left was marked at once."""
         self._journal.note(self, Operation.STEP, entry.site)
-        mistake = self.row.step[1]
-        self.row = self.row.step[0]
+        self.row, mistake = self.row.step
+        before, clear = self.last_step, self.last_clear
+        between = clear is not None and (before is None or clear.number > before.number)
+        self.rounds.stepped(
+            Round(
+                entry.site,
+                before.site if before is not None else None,
+                clear.site if clear is not None and between else None,
+                tuple(dict.fromkeys([x.site for x in self.deposits if before is None or x.number > before.number])),
+                mistake,
+            )
+        )
         self.steps += 1
         self.use.act(Using.STEP, entry)
         counts = self.step_sites.setdefault(entry.site, [0, 0])
@@ -345,6 +349,21 @@ class Account:
             self.attention = max(self.attention, 1)
             self.leftover = [ref(p) for p in left]
         return None
+
+    def _is_emptied(self, optimizer: Optimizer) -> bool:
+        """Whether the gradients of the last backward pass have gone, and no call was heard of that clears them."""
+        known = set()
+        for sentinel in self._sentinels:
+            if (p := sentinel()) is not None:
+                if p.grad is not None and not (self._filled and is_zero(p.grad)):
+                    return False
+                known.add(id(p))
+        if not known or not self.deposits or self.doubt is not None:
+            return False
+        held = list(parameters_of(optimizer))
+        if optimizer._optimizer_step_pre_hooks or not known <= set(map(id, held)):
+            return False  # somebody has put them elsewhere, and may bring them back
+        return not any(p.grad is not None and not (self._filled and is_zero(p.grad)) for p in held)
 
     def _is_habit(self, point: tuple[Site, Site | None] | None) -> bool:
         """Whether used gradients have often been left at a point, so that they need not be looked at each time."""

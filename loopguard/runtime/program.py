@@ -18,6 +18,9 @@ from loopguard.paths import shown
 
 _TEXT_LIMIT = 80
 
+Span = tuple[int, int, int, int]
+"""First and last row, and columns in UTF-8 bytes from 0, as code objects count them."""
+
 Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.Module
 
 
@@ -93,12 +96,12 @@ class Program:
             if isinstance(node, ast.For | ast.AsyncFor | ast.While) and not _is_list(node)
         }
 
-    def place(self, span: tuple[int, int, int, int]) -> Place:
-        """The place of a range: first and last row, and columns in UTF-8 bytes from 0, as code objects count them."""
+    def place(self, span: Span) -> Place:
+        """The place of a range."""
         row, end_row, column, end_column = span
         return Place(self.path, row, self._column(row, column), end_row, self._column(end_row, end_column))
 
-    def text(self, span: tuple[int, int, int, int]) -> str:
+    def text(self, span: Span) -> str:
         """What is written there, on one line, shortened."""
         row, end_row, column, end_column = span
         lines = [line.encode() for line in self.lines[row - 1 : end_row]]
@@ -179,10 +182,32 @@ class Program:
         return len(line.encode()[:byte].decode(errors="replace")) + 1
 
 
+class LambdaBody(Program):
+    """A file as it is seen from within a lambda: who calls it stands elsewhere, and so do the loops around the call."""
+
+    def __init__(self, filename: str, span: Span) -> None:
+        super().__init__(filename)
+        self._span = span
+
+    @cached_property
+    def _body(self) -> Scope | None:
+        around = [node for node in ast.walk(self.tree) if isinstance(node, ast.Lambda) and _covers(node, self._span)]
+        return around[-1] if around else None
+
+    def _way(self, row: int) -> tuple[Scope, list[ast.stmt]]:
+        return (self._body, []) if self._body is not None else super()._way(row)
+
+
 @cache
 def program(filename: str) -> Program:
     """The file of that name, read once."""
     return Program(filename)
+
+
+@cache
+def lambda_body(filename: str, span: Span) -> Program:
+    """The file of that name, as it is seen from what is written there, which is a part of a lambda."""
+    return LambdaBody(filename, span)
 
 
 def short(text: str) -> str:
@@ -190,7 +215,7 @@ def short(text: str) -> str:
     return text if len(text) <= _TEXT_LIMIT else f"{text[: _TEXT_LIMIT - 3]}..."
 
 
-def span_of(node: ast.expr | ast.stmt) -> tuple[int, int, int, int]:
+def span_of(node: ast.expr | ast.stmt) -> Span:
     """Where a node is written, as code objects count."""
     return node.lineno, node.end_lineno or node.lineno, node.col_offset, node.end_col_offset or node.col_offset
 
@@ -228,6 +253,13 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
             yield child
         elif isinstance(child, ast.ExceptHandler | ast.match_case):
             yield from child.body
+
+
+def _covers(node: ast.Lambda, span: Span) -> bool:
+    """Whether what is written at a place is a part of a lambda."""
+    row, end_row, column, end_column = span
+    first, last, start, end = span_of(node)
+    return (first, start) <= (row, column) and (end_row, end_column) <= (last, end)
 
 
 def _holds(node: ast.stmt, row: int) -> bool:

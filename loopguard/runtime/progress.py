@@ -58,7 +58,8 @@ class Progress:
                 elif operation is Operation.STEP:
                     account.steps += times
                     if site is not None:
-                        account.step_sites[site][0] += times
+                        counts = account.step_sites[site]
+                        counts[not counts[0]] += times  # who never found anything has not found it now
 
     def repeat(self, play: Play) -> None:
         """Enter an event that went as it did when it was taken down."""

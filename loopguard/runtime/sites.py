@@ -18,7 +18,7 @@ import torch
 import loopguard
 from loopguard.events import Event, Kind, Place
 from loopguard.lifecycles.scaling import Action
-from loopguard.runtime.program import Loop, Program, program
+from loopguard.runtime.program import Loop, Program, Span, lambda_body, program
 
 _USER, _LIBRARY, _MACHINERY = range(3)
 
@@ -39,15 +39,18 @@ _Call = tuple[CodeType, int]
 class Site:
     """One call in the user's program that makes events of one kind, and the calls that lead to it."""
 
-    def __init__(self, number: int, kind: Kind, calls: tuple[_Call, ...], frames: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self, number: int, kind: Kind, calls: tuple[_Call, ...], frames: tuple[int, ...] = (), known: int = 1
+    ) -> None:
         self.number = number
+        self.known = known  # so many of the calls are always the same, the others as they were the first time
         self.kind = kind
         self.visits = 0
         self.loss: Action | None = None  # of what kind the loss of its last backward pass was, if that is known
         self.calls = calls
         self.frames = frames  # the id of the code and the offset, of each of the innermost frames in turn
-        self.program: Program = program(calls[0][0].co_filename)
         self._span = _span(*calls[0])
+        self.program = _program(*calls[0])
 
     @cached_property
     def place(self) -> Place:
@@ -69,13 +72,13 @@ class Site:
         """The loops around the call and around the calls that lead to it, outermost first."""
         found: list[Loop] = []
         for code, offset in reversed(self.calls):
-            found += program(code.co_filename).loops(_span(code, offset)[0])
+            found += _program(code, offset).loops(_span(code, offset)[0])
         return tuple(found)
 
     @cached_property
     def ways(self) -> tuple[tuple[Program, int], ...]:
         """The files and rows of the call and of the calls that lead to it, innermost first."""
-        return tuple((program(code.co_filename), _span(code, offset)[0]) for code, offset in self.calls)
+        return tuple((_program(code, offset), _span(code, offset)[0]) for code, offset in self.calls)
 
     def event(self, subject: str) -> Event:
         """The event as both engines tell it."""
@@ -162,11 +165,12 @@ class Sites:
             self._sort(code)
         # The codes in the key must live as long as the key.
         up: FrameType | None = frame
+        known = 0
         for _ in range(_DEPTH):
             if up is not None:
-                self._sort(up.f_code)
+                known += up is frame or self._sort(up.f_code) == _USER
                 up = up.f_back
-        site = Site(len(self.all), kind, tuple(calls), key[1:])
+        site = Site(len(self.all), kind, tuple(calls), key[1:], known)
         self._known[key] = site
         self.all.append(site)
         return site
@@ -203,7 +207,13 @@ def caller(depth: int = 1) -> FrameType:
     return sys._getframe(depth + 1)
 
 
-def _span(code: CodeType, offset: int) -> tuple[int, int, int, int]:
+def _program(code: CodeType, offset: int) -> Program:
+    """The file of an instruction, as it is seen from there."""
+    inner = code.co_name == "<lambda>"
+    return lambda_body(code.co_filename, _span(code, offset)) if inner else program(code.co_filename)
+
+
+def _span(code: CodeType, offset: int) -> Span:
     """Rows and columns of an instruction; a whole row where the columns are not known."""
     row, end_row, column, end_column = next(islice(code.co_positions(), offset // 2, None), (None,) * 4)
     row = row if row is not None else code.co_firstlineno

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from enum import Enum
 from typing import Literal
 
 from torch.optim.optimizer import Optimizer
 
 from loopguard.escape import visible
-from loopguard.events import Kind, Place
+from loopguard.events import Event, Kind
 from loopguard.finding import Finding
 from loopguard.report.terminal import say
 from loopguard.runtime import hooks
@@ -21,6 +22,7 @@ from loopguard.runtime.journal import Journal
 from loopguard.runtime.judge import Judge
 from loopguard.runtime.listener import MEANT
 from loopguard.runtime.progress import Progress
+from loopguard.runtime.proofs import disproves, may_be_at
 from loopguard.runtime.sites import Sites
 from loopguard.runtime.statement import statement
 from loopguard.source import Source
@@ -85,11 +87,16 @@ class Watch:
             self.listener.stop()
             hooks.forget(self.listener)
 
-    def visits(self, place: Place) -> int:
-        """How often an event has happened in the rows of a place."""
+    def visits(self, event: Event) -> int:
+        """How often an event in the text may have happened, as far as it is known by which calls."""
         self.listener.do(lambda: None)  # brings the books up to date
-        rows = range(place.row, place.end_row + 1)
-        return sum(s.visits for s in self._sites.all if s.row in rows and s.place.path == place.path)
+        return sum(site.visits for site in self._sites.all if may_be_at(site, event))
+
+    def disproves(self, finding: Finding, mistakes: Collection[Enum]) -> bool:
+        """Whether what has happened proves that none of some mistakes was made, as a finding says."""
+        self.listener.do(lambda: None)
+        history = self._bookkeeper.history
+        return history.is_whole and disproves(history.rounds, finding, mistakes)
 
     @property
     def optimizers(self) -> int:

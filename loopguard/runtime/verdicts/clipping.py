@@ -7,7 +7,8 @@ from loopguard.lifecycles.clipping import Mistake
 from loopguard.lifecycles.scaling import Action
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.uses import Vain
-from loopguard.runtime.verdicts.telling import Telling, common_loop, uses_gradients
+from loopguard.runtime.verdicts.by_hand import uses_gradients
+from loopguard.runtime.verdicts.telling import Telling, common_loop
 
 
 def misplaced(telling: Telling, vain: Vain) -> Case | None:

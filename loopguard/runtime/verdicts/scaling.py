@@ -13,7 +13,8 @@ from loopguard.lifecycles.scaling import Action, Mistake
 from loopguard.runtime.ledger import Entry
 from loopguard.runtime.names import name_of
 from loopguard.runtime.sites import Site
-from loopguard.runtime.verdicts.telling import Telling, common_loop, uses_gradients, window_of
+from loopguard.runtime.verdicts.by_hand import uses_gradients
+from loopguard.runtime.verdicts.telling import Telling, common_loop, window_of
 
 _BY_HAND = re.compile(r"\bget_scale\(|\._scale\b|\binv_scale\b")
 """Somebody reckons with the scale."""

@@ -22,9 +22,14 @@ from loopguard.runtime.gradients import parameters_of
 from loopguard.runtime.ledger import Account, Entry
 from loopguard.runtime.names import name_of, parameter_names, resolve
 from loopguard.runtime.program import Gate, Loop, Program, inside, span_of
+from loopguard.runtime.rounds import Rounds
 from loopguard.runtime.sites import Site
+from loopguard.runtime.verdicts.by_hand import clears_by_hand
 
 _RECEIVER = re.compile(r"(?P<owner>[\w.\[\]'\"]+)\.(?:zero_grad|step)\((?P<argument>[\w.\[\]'\"]*)")
+
+_MOST = 64
+"""Of so many optimizers of one run it is kept what led to their steps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +52,20 @@ class History:
     accounts: dict[int, Account] = field(default_factory=dict)
     backwards: dict[Site, Entry] = field(default_factory=dict)
     clears: dict[Site, ref[Optimizer | torch.nn.Module]] = field(default_factory=dict)
+    rounds: list[Rounds] = field(default_factory=list)
+    is_whole: bool = True
 
     def account(self, optimizer: object) -> Account | None:
         """The account of an optimizer, if it has one."""
         found = self.accounts.get(id(optimizer))
         return found if found is not None and found.optimizer() is optimizer else None
+
+    def open(self, optimizer: object, account: Account) -> None:
+        """Begin an account. What led to its steps is kept when it is closed, unless there are too many."""
+        self.accounts[id(optimizer)] = account
+        self.is_whole = self.is_whole and len(self.rounds) < _MOST
+        if self.is_whole:
+            self.rounds.append(account.rounds)
 
     def close(self, account: Account) -> None:
         """Forget an account. Another optimizer may have its place by now."""
@@ -102,7 +116,7 @@ class Telling:
             relation = self.relation(owner())
             if owner() is None:
                 relation = Relation.WHOLE if site in self.account.clear_sites else Relation.UNKNOWN
-            gates = tuple(self._missed_gates(site.program, site.row, loop))
+            gates = tuple(self.missed_gates(site.program, site.row, loop))
             window = window_of(site.program, site.row, loop)
             found.append(Clearing(site.event(self.subject), relation, site.loops, gates, site, window, owner()))
         if loop is not None:
@@ -129,10 +143,10 @@ class Telling:
         event = Event(Kind.CLEAR, self.subject, program.place(span_of(node)), program.node_text(node))
         around = self.at.site.loops
         loops = (*(around[: around.index(loop)] if loop in around else ()), *program.loops(node.lineno))
-        gates = tuple(self._missed_gates(program, node.lineno, loop))
+        gates = tuple(self.missed_gates(program, node.lineno, loop))
         return Clearing(event, relation, loops, gates, None, window_of(program, node.lineno, loop))
 
-    def _missed_gates(self, program: Program, row: int, loop: Loop | None) -> Iterator[str]:
+    def missed_gates(self, program: Program, row: int, loop: Loop | None) -> Iterator[str]:
         """The conditions around a row that are not around the event that is told, as they were when it was missed."""
         own = {gate.text for other, at in self.at.site.ways for gate in other.gates(at)}
         for gate in program.gates(row, loop):
@@ -172,7 +186,7 @@ class Telling:
     def case(
         self,
         mistake: Enum,
-        at: Entry,
+        at: Entry | Event,
         trail: Sequence[Moment],
         loop: Loop | None,
         facts: dict[str, str],
@@ -184,7 +198,7 @@ class Telling:
         return Case(
             mistake,
             self.subject,
-            at.site.event(self.subject),
+            at if isinstance(at, Event) else at.site.event(self.subject),
             tuple(trail),
             related,
             {"loop": loop.text, **facts} if loop is not None else facts,
@@ -235,28 +249,3 @@ def window_of(program: Program, row: int, loop: Loop | None) -> Gate | None:
 def innermost(site: Site) -> Loop | None:
     """The innermost loop around a site."""
     return site.loops[-1] if site.loops else None
-
-
-def uses_gradients(site: Site, loop: Loop) -> bool:
-    """Whether the code around a site reads gradients by hand, so that they may serve without a step."""
-    for program, row in site.ways:
-        scope = program.scope(row)
-        piece: ast.AST = loop.node if loop in program.loops(row) else scope
-        if any(_reads_gradient(node) for node in ast.walk(piece)):
-            return True
-    return False
-
-
-def _reads_gradient(node: ast.AST) -> bool:
-    return isinstance(node, ast.Attribute) and node.attr in ("grad", "main_grad") and isinstance(node.ctx, ast.Load)
-
-
-def clears_by_hand(loop: ast.AST) -> Iterator[ast.expr | ast.stmt]:
-    """`p.grad = None`, `p.grad.zero_()` and the like, as they are written in a loop."""
-    for node in inside(loop):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.value.value is None:
-            if any(isinstance(target, ast.Attribute) and target.attr == "grad" for target in node.targets):
-                yield node
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "zero_":
-            if ".grad" in ast.unparse(node.func.value):
-                yield node

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
-
 from loopguard.case import Case
 from loopguard.events import Relation
 from loopguard.lifecycles import window
 from loopguard.lifecycles.gradient import Mistake
 from loopguard.runtime.ledger import Discard, Entry
 from loopguard.runtime.program import Loop
-from loopguard.runtime.verdicts.telling import Telling, common_loop, uses_gradients
+from loopguard.runtime.verdicts.by_hand import uses_gradients
+from loopguard.runtime.verdicts.telling import Telling, common_loop
+from loopguard.runtime.verdicts.written import is_step_written
 
 _PATIENCE = (64, 1024)
 """After how many discards a run is asked whether a step is still to come."""
@@ -38,7 +38,7 @@ def never_applied(telling: Telling, over: bool) -> Case | None:
     uncalled = telling.uncalled("step", loop)
     if uncalled is not None:
         return uncalled
-    if _is_step_written(telling):
+    if is_step_written(telling.subject.rsplit(".", 1)[-1], list(account.clear_sites), over):
         return None
     return _case(telling, thrown, loop)
 
@@ -65,14 +65,16 @@ def cleared_in_window(telling: Telling) -> Case | None:
     if not account.discarded or not account.deposits:
         return None
     thrown = account.discards[-1]
-    if thrown.clear is None or not thrown.deposits or not _is_same_loss(thrown.deposits[-1], account.deposits[-1]):
+    # Other losses may have come on top of the one that is accumulated.
+    lost = next((entry for entry in reversed(thrown.deposits) if _is_same_loss(entry, account.deposits[-1])), None)
+    if thrown.clear is None or lost is None:
         return None
-    loop = common_loop([thrown.deposits[-1].site, thrown.clear.site, at.site])
+    loop = common_loop([lost.site, thrown.clear.site, at.site])
     if loop is None or thrown.clear.site.loops != at.site.loops:
         return None
     clear = thrown.clear.site
     gates = [gate for program, row in at.site.ways for gate in program.gates(row) if gate.truth and gate.counts(loop)]
-    backward = thrown.deposits[-1].site
+    backward = lost.site
     open_to_all = {
         gate.text for site in (clear, backward) for p, row in site.ways for gate in p.gates(row) if gate.truth
     }
@@ -85,7 +87,7 @@ def cleared_in_window(telling: Telling) -> Case | None:
             return None
         facts = {"window": wrappers[0].partition("(")[0], "size": ""}
     trail = [
-        telling.moment(thrown.deposits[-1], "gradients computed"),
+        telling.moment(lost, "gradients computed"),
         telling.moment(thrown.clear, "gradients discarded, unused"),
         telling.moment(at, "gradients used"),
     ]
@@ -114,11 +116,3 @@ def _loop_of(thrown: Discard) -> Loop | None:
     if thrown.clear is None or not thrown.deposits:
         return None
     return common_loop([thrown.deposits[-1].site, thrown.clear.site])
-
-
-def _is_step_written(telling: Telling) -> bool:
-    """Whether the files around name a step of this optimizer that has not run."""
-    name = re.escape(telling.subject.rsplit(".", 1)[-1])
-    step = re.compile(rf"\b{name}\.step\b|\.step\((?:self\.)?{name}\b")
-    programs = {program for site in telling.account.clear_sites for program, _ in site.ways}
-    return any(step.search(line) for program in programs for line in program.lines)

@@ -236,7 +236,7 @@ def call_function(ctx: Context, callee: Function | Bound, arguments: Arguments, 
     ctx.called.add(definition)
     saved = ctx.frame, ctx.jumps, ctx.calls, ctx.grad_off
     ctx.jumps = []
-    if isinstance(node, cst.Call):
+    if node is not definition and not isinstance(node, cst.FunctionDef):  # else nobody is known to call it
         ctx.calls = (*ctx.calls, (ctx.file, node))
     ctx.frame = frame
     try:

@@ -59,6 +59,7 @@ def event_of(happening: Happening, subject: str, place: Place | None = None) -> 
         place if place is not None else place_of(happening.site),
         short(happening.text),
         tuple(str(guard) for guard in happening.guards),
+        tuple(place_of(Site(file, node)) for file, node in happening.site.calls),
     )
 
 
