@@ -20,12 +20,12 @@ from loopguard.knowledge import Knowledge
 from loopguard.paths import absolute, shown
 
 _NAMES = """
-    .bzr .direnv .eggs .git .git-rewrite .hg .ipynb_checkpoints .mypy_cache .nox .pants.d .pyenv .pytest_cache
-    .pytype .ruff_cache .svn .tox .venv .vscode __pypackages__ _build buck-out dist node_modules site-packages
-    venv
+    .bzr .direnv .eggs .git .git-rewrite .hg .ipynb_checkpoints .loopguard_cache .mypy_cache .nox .pants.d
+    .pyenv .pytest_cache .pytype .ruff_cache .svn .tox .venv .vscode __pypackages__ _build buck-out dist
+    node_modules site-packages venv
 """
 DEFAULT_EXCLUDE = frozenset(_NAMES.split())
-"""The names that are left out where no `exclude` is configured; ruff's."""
+"""The names that are left out where no `exclude` is configured; ruff's, and that of our cache."""
 
 
 class Settings:

@@ -56,6 +56,11 @@ _CHANGES = ("os.", "shutil.", "subprocess.", "socket.", "ctypes.", "pty.", "temp
 _HARMLESS = {"os.chdir", "os.fork", "os.listdir", "os.putenv", "os.scandir", "os.unsetenv", "socket.__new__"}
 
 
+def _full(name, handle):
+    # The path of what is called so in an open directory.
+    return os.path.join(os.readlink(f"/proc/self/fd/{handle}"), os.fspath(name)) if handle >= 0 else name
+
+
 def _hear(event, arguments):
     if event == "open":
         name, mode, flags = arguments
@@ -65,6 +70,9 @@ def _hear(event, arguments):
         arguments = (arguments[0].co_filename,)
     elif not event.startswith(_CHANGES) or event in _HARMLESS:
         return
+    elif event in ("os.mkdir", "os.remove", "os.rename"):
+        names = arguments[: 2 if event == "os.rename" else 1]
+        arguments = [_full(name, handle) for name, handle in zip(names, arguments[-len(names) :])]
     text = json.dumps([os.getpid(), event, [str(item) for item in arguments]])
     os.write(_log, (text + "\\n").encode())
 
@@ -230,11 +238,16 @@ def world(tmp_path: Path) -> World:
 def wrote(world: World, ended: Ended) -> list[tuple[str, list[str]]]:
     """What a process has changed outside of its cache, or has let others do."""
     processes = {str(process) for process, *_ in ended.deeds}
+    cache = str(world.tree / ".loopguard_cache")
+    # A file that is opened in a directory which is held open is heard of by its name, until it gets its own.
+    moved = [arguments[0] for _, event, arguments in ended.deeds if event == "os.rename"]
+    made = {Path(name).name for name in moved if name.startswith(f"{cache}/")}
     return [
         (event, arguments)
         for _, event, arguments in ended.deeds
         if event != "exec"
-        and not arguments[0].startswith((str(world.tree / ".loopguard_cache"), "/dev/null"))
+        and not arguments[0].startswith((cache, "/dev/null"))
+        and not (event == "open" and arguments[0] in made)
         # Python keeps compiled modules beside those that it may run, of which the tree has none.
         and not ("__pycache__" in arguments[0] and not arguments[0].startswith(str(world.place)))
         # Workers are started, and ended, by Python's own means.
