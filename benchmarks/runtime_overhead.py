@@ -57,11 +57,11 @@ def guarded(watch: Watch) -> Way:
 
     @contextmanager
     def way() -> Iterator[None]:
-        hooks.listen(watch.listener)
+        hooks.listen(watch)
         try:
             yield
         finally:
-            hooks.forget(watch.listener)
+            hooks.forget(watch)
 
     return way
 

@@ -37,7 +37,10 @@ def _begin() -> None:
 
 
 def _end(session: Session) -> None:
-    session.end(getattr(sys, "last_value", None))
+    if session.end(getattr(sys, "last_value", None)) and session.watch is not None:
+        from loopguard.runtime.guard import tell_unjudged
+
+        tell_unjudged(session.watch)
 
 
 _begin()

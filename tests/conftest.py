@@ -101,7 +101,9 @@ def write(place: Path) -> Callable[[str, str | bytes], Path]:
     return write_file
 
 
-def python(place: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def python(
+    place: Path, *arguments: str, timeout: float | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run this Python in a process of its own, with the package importable from wherever it is now."""
     return subprocess.run(
         [sys.executable, *arguments],
@@ -110,6 +112,7 @@ def python(place: Path, *arguments: str, **environment: str) -> subprocess.Compl
         capture_output=True,
         text=True,
         check=False,
+        timeout=timeout,
     )
 
 

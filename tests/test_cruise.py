@@ -117,7 +117,8 @@ def told(training: Training, *, cruises: bool) -> tuple[object, ...]:
     """Everything that a watch knows at the end of a training."""
     torch.manual_seed(0)
     watch = Watch(lambda record, frame: None)
-    watch.listener._enabled = cruises
+    monitor = watch.monitors()[0]
+    monitor._enabled = cruises
     watch.start()
     trainer = Trainer()
     for times, acts in training:
@@ -126,12 +127,12 @@ def told(training: Training, *, cruises: bool) -> tuple[object, ...]:
                 getattr(trainer, act)()
     ledger = watch.ledger_text()
     visits = Counter()
-    for site in watch._sites.all:
+    for site in monitor._bookkeeper.sites.all:
         visits[site.kind, site.row] += site.visits
-    steps = [account.steps for account in watch._bookkeeper.history.accounts.values()]
+    steps = [account.steps for account in monitor.history.accounts.values()]
     watch.stop()
     assert watch.failed is None, repr(watch.failed)
-    return ledger, visits, steps, watch._bookkeeper._now.iteration, [evidence(record) for record in watch.records]
+    return ledger, visits, steps, monitor._bookkeeper._now.iteration, [evidence(record) for record in watch.records]
 
 
 def evidence(record: Record) -> tuple[object, ...]:
@@ -148,7 +149,7 @@ def counted_cruises() -> Iterator[list[int]]:
 
     def counting(self: Cruise, error: BaseException | None) -> None:
         if self._cycle:
-            seen.append((self._cycles - self._left) * len(self._cycle) + self._at)
+            seen.append((self._cycles - self._left) * len(self._cycle) + self._due.at)
         leave(self, error)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -234,7 +235,7 @@ def test_a_cruise_does_not_keep_an_optimizer_alive() -> None:
     for _ in range(50):
         for act in PLAIN:
             getattr(trainer, act)()
-    assert watch.listener._cycle
+    assert watch.monitors()[0]._cycle
     del trainer
     assert held() is None
     watch.stop()

@@ -19,7 +19,7 @@ from torch.optim import SGD
 
 import loopguard
 from loopguard.errors import TrainingLoopError, UsageError
-from loopguard.runtime import hooks
+from loopguard.runtime import threads
 
 HERE = str(Path(loopguard.__file__).parent)
 
@@ -99,7 +99,7 @@ def test_a_function_is_watched_in_each_of_its_calls(capsys: pytest.CaptureFixtur
 
     assert train() == train() == len(list(generate())) == 6
     assert capsys.readouterr().err.count("LG101 missing-zero-grad") == 3
-    assert not hooks._listeners
+    assert not threads.audiences
 
 
 def test_guards_within_each_other_see_the_same_and_may_end_in_any_order() -> None:
@@ -131,7 +131,7 @@ def test_a_wrapped_optimizer_is_itself_and_nothing_else_is_watched(capsys: pytes
 
 def test_the_watch_of_a_wrapped_optimizer_ends_with_it() -> None:
     loopguard.wrap(next(broken()))
-    assert not hooks._listeners
+    assert not threads.audiences
 
 
 def test_the_ledger_tells_what_gradients_are_made_of() -> None:

@@ -19,7 +19,7 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard import runtime
 from loopguard.errors import TrainingLoopError
-from loopguard.runtime import hooks, hooks_updates
+from loopguard.runtime import threads
 from loopguard.runtime.guard import guard
 from loopguard.runtime.program import program
 
@@ -152,8 +152,12 @@ def name_of(function: FunctionType) -> str:
 
 
 # What ends the guard when something is wrong is the last that must be right; the hooks are not the guard's to lose.
-LAST = {"watch.Watch._fail", "cruise.Cruise.fail", *(f"hooks.{name}" for name in vars(hooks))}
-LAST |= {f"hooks_updates.{name}" for name in vars(hooks_updates)}
+LAST = {"watch.Watch._fail", "hearing.Hearing.fail"}
+LAST |= {
+    name
+    for name in map(name_of, functions().values())
+    if name.startswith(("hooks.", "hooks_updates.", "patches.", "threads."))
+}
 FUNCTIONS = {name_of(function): function for function in functions().values()}
 AUTO = called("auto")
 CALLED = sorted((AUTO | called("full")) - LAST)
@@ -220,7 +224,7 @@ def test_a_bug_anywhere_leaves_the_training_as_it_is(name: str, begin: int, monk
         training = Training(break_it)
         with guard(on_finding="collect", ledger="full" if name not in AUTO else "auto") as watch:
             result = training.run()
-            assert not hooks._listeners or watch.failed is None
+            assert not threads.audiences or watch.failed is None
     monkeypatch.undo()
     assert all(torch.equal(one, other) for one, other in zip(result, PLAIN, strict=True))
     assert len(told) == (watch.failed is not None)
@@ -254,7 +258,7 @@ def test_where_warnings_are_errors_the_training_goes_on_all_the_same(
 
 def test_one_guard_that_fails_takes_no_other_along(monkeypatch: pytest.MonkeyPatch) -> None:
     with guard(on_finding="collect") as sound, noted() as told, guard(on_finding="collect") as broken:
-        monkeypatch.setattr(broken.listener, "_hear", zero_division)
+        monkeypatch.setattr(broken.monitors()[0], "_hear", zero_division)
         Training().run()
     assert len(told) == 1
     assert isinstance(broken.failed, ZeroDivisionError)
@@ -274,7 +278,7 @@ def test_an_interrupt_in_the_guard_reaches_the_user(monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     with guard(on_finding="collect") as watch:
-        monkeypatch.setattr(watch._bookkeeper, "begin_step", interrupt)
+        monkeypatch.setattr(watch.monitors()[0]._bookkeeper, "begin_step", interrupt)
         with pytest.raises(KeyboardInterrupt):
             Training().run()
     assert watch.failed is None

@@ -276,6 +276,7 @@ def test_a_run_tells_what_a_check_tells_and_more(place: Path, run: Run) -> None:
         "errors": 1,
         "failed": None,
         "not_judged": 0,
+        "optimizers_not_judged": 0,
         "not_reached": 0,
         "optimizers": 1,
         "refuted": 0,

@@ -145,7 +145,7 @@ def test_no_hook_stays_on_the_modules() -> None:
             pass
         assert calls._global_forward_pre_hooks
     assert not calls._global_forward_pre_hooks
-    assert not hooks._looking
+    assert not hooks._LOOK.is_there
 
 
 def test_where_something_is_compiled_nothing_is_hooked_or_compiled_again() -> None:

@@ -137,7 +137,8 @@ class _Guarded:
         watch = self.session.watch
         records = watch.records if watch is not None else []
         found = [(record.finding, record.count) for record in records]
-        witness: Witness | None = watch if watch is not None and watch.failed is None else None
+        sees_all = watch is not None and watch.failed is None and not watch.unjudged
+        witness: Witness | None = watch if sees_all else None
         if watch is None and "torch" not in sys.modules:
             witness = Nobody()
         said: list[Finding] = self.checked.findings
@@ -148,6 +149,7 @@ class _Guarded:
             watch.steps if watch is not None else 0,
             ended,
             repr(watch.failed) if watch is not None and watch.failed is not None else None,
+            watch.unjudged if watch is not None else 0,
         )
 
     def _write(self, outcome: report.Run) -> None:

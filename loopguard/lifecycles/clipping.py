@@ -16,6 +16,8 @@ from enum import Enum
 class State(Enum):
     """What there is to clip."""
 
+    __hash__ = object.__hash__  # a run looks them up at every event, and the one of Enum is slow
+
     CLEAN = "clean"
     FRESH = "fresh"
     USED = "used"
@@ -23,6 +25,8 @@ class State(Enum):
 
 class Action(Enum):
     """What an event means to gradients that are to be clipped."""
+
+    __hash__ = object.__hash__
 
     BACKWARD = "backward"
     CLEAR = "clear"

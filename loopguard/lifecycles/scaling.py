@@ -19,6 +19,8 @@ from enum import Enum
 class Scale(Enum):
     """What an optimizer's gradients have been multiplied with."""
 
+    __hash__ = object.__hash__  # a run looks them up at every event, and the one of Enum is slow
+
     CLEAN = "clean"
     PLAIN = "plain"
     SCALED = "scaled"
@@ -28,6 +30,8 @@ class Scale(Enum):
 class Stage(Enum):
     """How far a scaler has got with one optimizer, in the words of `torch.amp.GradScaler`."""
 
+    __hash__ = object.__hash__
+
     READY = "ready"
     UNSCALED = "unscaled"
     STEPPED = "stepped"
@@ -35,6 +39,8 @@ class Stage(Enum):
 
 class Action(Enum):
     """What an event means to gradients that a scaler may have scaled, or to the scaler itself."""
+
+    __hash__ = object.__hash__
 
     BACKWARD = "backward of a plain loss"
     SCALED_BACKWARD = "backward of a scaled loss"

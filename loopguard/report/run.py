@@ -28,7 +28,8 @@ class Run:
     """What there is to tell of a run.
 
     `found` are its findings, each with how often the mistake was made; `static` those of the check, each with its
-    verdict. `ended` names what ended the run early, `failed` is what ended the watch early.
+    verdict. `ended` names what ended the run early, `failed` is what ended the watch early. `unjudged` counts the
+    optimizers that were not judged to the end, since several threads train them.
     """
 
     found: Sequence[tuple[Finding, int]]
@@ -37,6 +38,7 @@ class Run:
     steps: int
     ended: str | None = None
     failed: str | None = None
+    unjudged: int = 0
 
     @property
     def same(self) -> frozenset[tuple[object, str]]:
@@ -57,7 +59,8 @@ def summary(run: Run, context: Context) -> Iterator[str]:
     if run.failed is not None:
         yield f"loopguard: the guard has failed and did not see the end of this run: {visible(run.failed)}"
     steps, optimizers = _amount(run.steps, "step"), _amount(run.optimizers, "optimizer")
-    yield f"loopguard: {_found(run, context.style)} in {steps} of {optimizers}"
+    but = f", {run.unjudged} of them not judged to the end: several threads train the same parameters"
+    yield f"loopguard: {_found(run, context.style)} in {steps} of {optimizers}{but if run.unjudged else ''}"
 
 
 def document(run: Run, context: Context) -> str:
@@ -77,6 +80,7 @@ def document(run: Run, context: Context) -> str:
             "not_judged": verdicts[Verdict.NOT_JUDGED],
             "not_reached": verdicts[Verdict.NOT_REACHED],
             "optimizers": run.optimizers,
+            "optimizers_not_judged": run.unjudged,
             "refuted": verdicts[Verdict.REFUTED],
             "steps": run.steps,
             "warnings": levels["warning"],

@@ -19,16 +19,18 @@ from torch.optim.optimizer import Optimizer
 from loopguard.events import Kind, Relation
 from loopguard.lifecycles import loss
 from loopguard.lifecycles.gradient import Mistake
+from loopguard.runtime.accounts import Accounts
 from loopguard.runtime.docket import OFTEN, Docket
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.gradients import leaves_of
 from loopguard.runtime.journal import Journal
-from loopguard.runtime.ledger import Account, Entry
-from loopguard.runtime.names import optimizers_alive
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.peers import Peers
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.rows import CLEAN
 from loopguard.runtime.sites import Site, Sites, is_nested
 from loopguard.runtime.surroundings import Surroundings
+from loopguard.runtime.threads import EVERYTHING, here, is_alone, is_part_of_pass
 from loopguard.runtime.verdicts import closures, coverage, losses, stale_steps, unused_gradients, windows
 from loopguard.runtime.verdicts.empty_steps import empty
 from loopguard.runtime.verdicts.last_words import last_words
@@ -56,32 +58,28 @@ class Bookkeeper:
 
     def __init__(
         self,
+        history: History,
+        accounts: Accounts,
         docket: Docket,
         sites: Sites,
         progress: Progress,
         journal: Journal,
-        *,
-        full: bool,
-        only: Sequence[Optimizer] | None,
+        peers: Peers,
     ) -> None:
-        self.history = History()
+        self.history = history
+        self.accounts = accounts
+        self.account = accounts.of
         self._docket = docket
-        self._sites = sites
+        self.sites = sites
         self._now = progress
         self._journal = journal
-        self._full = full
-        self._only = None if only is None else [ref(optimizer) for optimizer in only]
         self._graphs = losses.Graphs()
-        self._reached = coverage.Reached()
-        self._peers = Peers()
+        self.reached = coverage.Reached()
+        self._peers = peers
         self.around = Surroundings(self.history, docket, sites, progress, journal)
         self._relations: dict[tuple[int, int], tuple[ref[Optimizer | torch.nn.Module] | None, Relation]] = {}
         self._closures: dict[int, closures.Evaluations] = {}
-        self._gone: list[Account] = []
-        self._late: list[Account] = []
-        self.optimizers = 0
-        for optimizer in only or ():
-            self.account(optimizer)
+        self._writes: frozenset[int] = EVERYTHING  # what the backward pass that is going on may write to
 
     # What the hooks tell.
 
@@ -118,12 +116,16 @@ class Bookkeeper:
 
     def begin_backward(self, roots: Sequence[Any], frame: FrameType) -> None:
         """Gradients are about to be computed."""
+        if self._now.depth and not is_part_of_pass():
+            self._now.depth = 0  # the one before was cut off
         self._now.depth += 1
-        if self._now.depth > 1:
-            return  # reentrant: a part of the pass that is going on
-        if not self.history.accounts and self._only is None and not self.history.backwards:
-            for optimizer in optimizers_alive():
-                self.account(optimizer)  # made before anybody listened
+        writes = here.thread.writes or EVERYTHING
+        if self._now.depth > 1:  # reentrant: a part of the pass that is going on
+            self._writes = EVERYTHING if writes is EVERYTHING or self._writes is EVERYTHING else self._writes | writes
+            return
+        self._writes = writes
+        if not self.history.accounts and not self.history.backwards:
+            self.accounts.find(leaves_of(roots))
         entry = self._now.backward = self._happens(Kind.BACKWARD, 0, frame)
         self.history.backwards.setdefault(entry.site, entry)
         self.around.exchanges.begins(entry)
@@ -152,10 +154,12 @@ class Bookkeeper:
             self._journal.disturb()
         elif entry is not None:
             for account in list(self.history.accounts.values()):
-                if account.last_step is None or account.last_step.number < entry.number:
-                    account.after_backward(entry)
-                else:
+                # What has changed meanwhile where this pass does not write was changed by another thread.
+                is_elsewhere = self._writes is not EVERYTHING and self._writes.isdisjoint(account.holds())
+                if is_elsewhere or (account.last_step is not None and account.last_step.number >= entry.number):
                     account.skip_backward()
+                else:
+                    account.after_backward(entry)
 
     def begin_step(
         self, optimizer: Optimizer, closure: Callable[[], Any] | None, frame: FrameType, safely: Safely
@@ -169,14 +173,14 @@ class Bookkeeper:
         account.depth += 1
         if account.depth > 1:
             return closure  # a subclass that calls the step of its base
-        if self._now.stepping and not self._closures:
-            account.inner = True  # a part of the step of another one
+        if self._now.stepping and not self._closures and self._is_within_another(frame):
+            account.inner = True
         self._now.stepping.append(account)
         entry = account.stepping = self._happens(Kind.STEP, account.number, frame)
         if callable(closure):
             self._journal.disturb()
             return self._recorded(account, entry, closure, frame, safely)
-        if self._now.backward is not None:
+        if self._now.backward is not None and is_part_of_pass():
             account.deposit_within(self._now.backward)
         if entry.site.visits == 1 and closures.needs_closure(optimizer):
             self._docket.file(closures.absent(self._telling(account, entry, frame)), frame)
@@ -237,26 +241,27 @@ class Bookkeeper:
 
     def leave_group(self) -> None:
         """The process group is about to go: the last words between the ranks."""
+        self.compare_at_end()
+        self._peers.leave(self._docket.findings)
+
+    def compare_at_end(self) -> None:
+        """See whether other ranks have stepped as often, and have the same."""
         for account, divergence in self._peers.at_end(self.history.accounts.values()):
             if account.last_step is not None:
                 telling = Telling(self.history, account, account.last_step, ())
                 self._docket.file(parted(telling, divergence), None)
-        self._peers.leave(self._docket)
 
-    def conclude(self, error: BaseException | None) -> None:
-        """The verdicts that only the end can give. `error` is what ended the run early."""
+    def conclude(self, error: BaseException | None, *, is_only: bool) -> None:
+        """The verdicts that only the end can give. `error` ended it early; `is_only`: no other thread trains."""
         if error is not None:
-            self._docket.file(losses.number_of(error, self._sites), None)
-        self._close()
-        for case in last_words(self.history, self._late, self._docket, ended=error is None):
+            self._docket.file(losses.number_of(error, self.sites), None)
+        self.accounts.close()
+        for case in last_words(self.history, self.accounts.late, self._docket, ended=error is None):
             self._docket.file(case, None)
         if error is None:
-            self.around.schedules.conclude()
-            self.leave_group()
-        else:
-            self._peers.leave(self._docket)
-        if self._docket.quiet:
-            self._docket.speak(self._peers.own(self._docket))
+            if is_only:
+                self.around.schedules.conclude()
+            self.compare_at_end()
 
     # What comes of it.
 
@@ -267,9 +272,9 @@ class Bookkeeper:
         elif account.discarded:
             for verdict in (unused_gradients.cleared_in_window, unused_gradients.applied_outside):
                 self._ask(verdict, account, entry, verdict, frame)
-        if account.steps < 4 and not account.inner:
+        if account.steps < 4 and not account.inner and is_alone():
             passes = sum(site.visits for site in self.history.backwards)
-            self._ask(coverage.missed, account, entry, lambda t: coverage.missed(t, self._reached, passes), frame)
+            self._ask(coverage.missed, account, entry, lambda t: coverage.missed(t, self.reached, passes), frame)
 
     def _finish(self, account: Account, entry: Entry, optimizer: Optimizer, frame: FrameType) -> None:
         """A step is over: its gradients are used."""
@@ -328,7 +333,7 @@ class Bookkeeper:
         if self._graphs.watch(site, roots):
             self._docket.ask((-1, loss.Mistake.RETAINED, site), lambda: losses.retained(entry), frame)
         if site.visits == 2:
-            self._reached.look(leaves_of(roots))
+            self.reached.look(leaves_of(roots))
             self._docket.ask((-1, loss.Mistake.LAST_ONLY, site), lambda: losses.last_only(entry), frame)
 
     def _ask(
@@ -340,41 +345,23 @@ class Bookkeeper:
         frame: FrameType,
         about: Site | None = None,
     ) -> bool:
+        if self.accounts.is_lost(account):
+            return False
         key = (account.number, question, about if about is not None else entry.site)
         if not account.steps or not self._docket.is_settled(key):
             self._journal.disturb()
         return self._docket.ask(key, lambda: verdict(self._telling(account, entry, frame)), frame)
 
     def _telling(self, account: Account, entry: Entry, frame: FrameType) -> Telling:
-        return Telling(self.history, account, entry, self._sites.user_frames(frame))
+        return Telling(self.history, account, entry, self.sites.user_frames(frame))
 
     # Who and where.
 
-    def account(self, optimizer: object) -> Account | None:
-        """The account of an optimizer, opened when it is first heard of. None for one that is not watched."""
-        account = self.history.accounts.get(id(optimizer))
-        if account is not None and account.optimizer() is optimizer:
-            return account
-        if not isinstance(optimizer, Optimizer):
-            return None
-        if self._only is not None and not any(wanted() is optimizer for wanted in self._only):
-            return None
-        self.optimizers += 1
-        self._close()
-        opened = Account(self.optimizers, optimizer, self._full, self._journal)
-        # This is heard wherever the last reference went, in the middle of anything: no more than a note is safe.
-        opened.optimizer = ref(optimizer, lambda gone: self._gone.append(opened))
-        opened.begin(optimizer)
-        self.history.open(optimizer, opened)
-        return opened
-
-    def _close(self) -> None:
-        """Close the accounts of optimizers that are gone. What there is to tell of them waits for the end."""
-        while self._gone:
-            account = self._gone.pop()
-            self.history.close(account)
-            if not account.is_fed and (account.steps or account.discards) and len(self._late) < OFTEN:
-                self._late.append(account)
+    def _is_within_another(self, frame: FrameType) -> bool:
+        """Whether a step is a part of one that is going on. Others are forgotten: they were cut off."""
+        if not is_part_of_pass():
+            self._now.stepping = [other for other in self._now.stepping if is_nested(other.optimizer(), frame)]
+        return bool(self._now.stepping)
 
     def _relation(self, owner: Optimizer | torch.nn.Module, account: Account, site: Site) -> Relation:
         """What a clear of `owner` touches of what an account is about; worked out anew now and then."""
@@ -387,7 +374,7 @@ class Bookkeeper:
 
     def _happens(self, kind: Kind, subject: int, frame: FrameType) -> Entry:
         """An event: where it is, and in which iteration."""
-        self._close()
-        site = self._sites.at(kind, frame)
-        self._journal.happened(site, subject, self._sites.depth)
+        self.accounts.close()
+        site = self.sites.at(kind, frame)
+        self._journal.happened(site, subject, self.sites.depth)
         return self._now.enter(site, subject)

@@ -77,10 +77,29 @@ def parameters_of(optimizer: Optimizer) -> Iterator[Tensor]:
         yield from group["params"]
 
 
+class Holding:
+    """The ids of the parameters that an optimizer holds, worked out anew when its groups do not look the same."""
+
+    __slots__ = ("_ids", "_looks")
+
+    def __init__(self) -> None:
+        self._looks: list[tuple[int, ...]] = []
+        self._ids: frozenset[int] = frozenset()
+
+    def of(self, optimizer: Optimizer) -> frozenset[int]:
+        """The ids now."""
+        groups = [group["params"] for group in optimizer.param_groups]
+        looks = [(id(group), len(group), *(id(p) for p in (*group[:1], *group[-1:]))) for group in groups]
+        if looks != self._looks:
+            self._looks, self._ids = looks, frozenset(id(p) for group in groups for p in group)
+        return self._ids
+
+
 def leaves_of(roots: Any) -> list[Tensor]:
     """The leaves of the graph of some tensors: what a backward pass from them would deposit into."""
     found: list[Tensor] = []
-    todo = [root.grad_fn for root in roots if getattr(root, "grad_fn", None) is not None]
+    nodes = (getattr(root, "grad_fn", None) or getattr(root, "node", None) for root in roots)
+    todo = [node for node in nodes if node is not None]
     seen = set(todo)
     while todo:
         node = todo.pop()

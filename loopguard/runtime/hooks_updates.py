@@ -21,8 +21,8 @@ from torch.optim.optimizer import Optimizer
 from loopguard.runtime.listener import Listener
 
 Original = Callable[..., Any]
-Listening = Callable[[], tuple[Listener, ...]]
-Survive = Callable[[Listener, Exception], None]
+Listening = Callable[[], Sequence[Listener]]
+Survive = Callable[[Listener, BaseException], None]
 
 _MEASURES = 1e5
 """A bound that nothing exceeds: the call is there for the norm that it returns."""
@@ -48,7 +48,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
         for listener in listening():
             try:
                 event(listener)
-            except Exception as failure:
+            except BaseException as failure:
                 survive(listener, failure)
 
     def watch_step(original: Original) -> Original:
@@ -57,7 +57,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
             for listener in listeners:
                 try:
                     listener.scaled_step_begins(optimizer, self)
-                except Exception as failure:
+                except BaseException as failure:
                     survive(listener, failure)
             before, _inside.scaled = _inside.scaled, True
             try:
@@ -66,7 +66,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
                 for listener in listeners:
                     try:
                         listener.scaled_step_ends(optimizer, error)
-                    except Exception as failure:
+                    except BaseException as failure:
                         survive(listener, failure)
                 raise
             finally:
@@ -74,7 +74,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
             for listener in listeners:
                 try:
                     listener.scaled_step_ends(optimizer, None)
-                except Exception as failure:
+                except BaseException as failure:
                     survive(listener, failure)
             return result
 
@@ -87,7 +87,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
                 for listener in listening():
                     try:
                         listener.scaled(self, result)
-                    except Exception as failure:
+                    except BaseException as failure:
                         survive(listener, failure)
             return result
 
@@ -98,7 +98,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
             for listener in listening() if self._enabled and not _inside.scaled else ():
                 try:
                     listener.unscale_begins(self, optimizer)
-                except Exception as failure:
+                except BaseException as failure:
                     survive(listener, failure)
             original(self, optimizer)
 
@@ -110,7 +110,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
             for listener in listening() if self._enabled else ():
                 try:
                     listener.updated(self)
-                except Exception as failure:
+                except BaseException as failure:
                     survive(listener, failure)
 
         return update
@@ -119,7 +119,7 @@ def watched(listening: Listening, survive: Survive) -> Iterator[tuple[Any, str, 
         for listener in listening():
             try:
                 listener.clip_begins(parameters, gradients)
-            except Exception as failure:
+            except BaseException as failure:
                 survive(listener, failure)
 
     def watch_norms(original: Original) -> Original:

@@ -10,8 +10,7 @@ first iterations, when the sentinels disagree, when something is off, and always
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from weakref import ref
 
 from torch import Tensor
@@ -20,7 +19,8 @@ from torch.optim.optimizer import Optimizer
 from loopguard.case import Case
 from loopguard.lifecycles.gradient import Mistake, State
 from loopguard.lifecycles.scaling import Action as Using
-from loopguard.runtime.gradients import Stamp, is_filled, is_same, is_zero, parameters_of, stamp, version_of
+from loopguard.runtime.entries import Discard, Entry, Window
+from loopguard.runtime.gradients import Holding, Stamp, is_filled, is_same, is_zero, parameters_of, stamp, version_of
 from loopguard.runtime.journal import Journal, Operation
 from loopguard.runtime.movement import Movement
 from loopguard.runtime.rounds import Round, Rounds
@@ -41,42 +41,12 @@ _KEPT = 32
 """How many deposits are remembered one by one."""
 
 
-@dataclass(slots=True, eq=False)
-class Entry:
-    """One event of the run: where, in which iteration, and its number among all events."""
-
-    site: Site
-    iteration: int
-    number: int
-
-
-@dataclass(slots=True)
-class Window:
-    """What one step has used: the deposits, and the clears since the step before it that threw some away.
-
-    `fresh`: no step had used them before.
-    """
-
-    step: Entry
-    deposits: tuple[Entry, ...]
-    discards: int
-    fresh: bool
-
-
-@dataclass(slots=True)
-class Discard:
-    """Gradients that were thrown away: their deposits, and the clear that did it (None: it was not seen)."""
-
-    deposits: tuple[Entry, ...]
-    clear: Entry | None
-
-
 class Account:
     """What the gradients of one optimizer are made of. The optimizer is held weakly."""
 
     def __init__(self, number: int, optimizer: Optimizer, full: bool, journal: Journal) -> None:
         self.number = number
-        self.optimizer = ref(optimizer)
+        self.optimizer: Callable[[], Optimizer | None] = ref(optimizer)
         self.full = full
         self.movement = Movement()
         self.use = Use()
@@ -115,10 +85,31 @@ class Account:
         self._snapshot: list[tuple[Tensor, Tensor | None, int]] = []
         self._stamp: Stamp = None
         self._filled = False
+        self._holding = Holding()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether anything was done with the optimizer that matters to others who use it."""
+        return bool(self.fed or self.steps or self.discarded or self.depth)
+
+    def holds(self) -> frozenset[int]:
+        """The ids of the parameters that the optimizer holds now."""
+        optimizer = self.optimizer()
+        return frozenset() if optimizer is None else self._holding.of(optimizer)
+
+    def surrender(self) -> None:
+        """Never look at a gradient again: another thread writes to them. The account is closed."""
+        self.optimizer = lambda: None
+        self.movement = Movement()
+        self.leftover = None
+        self.fed_from = {}
+        self._sentinels = self._outposts = ()
+        self._before, self._snapshot = [], []
+        self._stamp = None
 
     def begin(self, optimizer: Optimizer) -> None:
         """Take over what is there already: gradients of which nothing is known count as new."""
-        self.held = frozenset(map(id, parameters_of(optimizer)))
+        self.held = self.holds()
         if any(p.grad is not None for p in parameters_of(optimizer)):
             self.row = FRESH
             self.use.forget()

@@ -25,6 +25,9 @@ class Listener(Protocol):
     def fail(self, error: BaseException) -> None:
         """It has failed at what it was told, and will be told nothing more."""
 
+    def interrupted(self) -> None:
+        """What it was told, or was about to be told, was cut off by something that is for the user, such as Ctrl-C."""
+
     def made(self, optimizer: Optimizer) -> None:
         """An optimizer has been constructed."""
 

@@ -17,8 +17,9 @@ from torch.optim.optimizer import Optimizer
 from loopguard.events import Kind
 from loopguard.lifecycles.construction import STATELESS, Mistake
 from loopguard.runtime.docket import Docket
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.gradients import parameters_of
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Site, Sites
 from loopguard.runtime.verdicts import construction

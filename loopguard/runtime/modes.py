@@ -18,9 +18,10 @@ from loopguard.case import Case
 from loopguard.events import Kind
 from loopguard.lifecycles.mode import TRANSITIONS, Action, Mistake, State
 from loopguard.runtime.docket import OFTEN, Docket
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.journal import Journal
 from loopguard.runtime.layers import sensitive
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Site, Sites
 from loopguard.runtime.verdicts import modes as verdicts

@@ -104,8 +104,18 @@ def optimizers_alive() -> list[Optimizer]:
 
 
 def _alive(kind: type[_Kind]) -> list[_Kind]:
-    # By their type: proxies and lazy objects may do anything when they are asked for their class.
-    return [item for item in gc.get_objects() if issubclass(type(item), kind)]
+    # An instance refers to its class. To have `gc` list all objects is dangerous: `tuple()` fails in another thread if
+    # somebody holds what it is still filling. By their type: proxies may do anything when asked for their class.
+    return [item for item in gc.get_referrers(*_with_subclasses(kind)) if issubclass(type(item), kind)]
+
+
+def _with_subclasses(kind: type) -> set[type]:
+    found, todo = {kind}, [kind]
+    while todo:
+        news: set[type] = set(type.__subclasses__(todo.pop())) - found
+        found |= news
+        todo += news
+    return found
 
 
 def parameter_names(parameters: Sequence[Tensor], frames: Sequence[FrameType]) -> tuple[str, ...]:

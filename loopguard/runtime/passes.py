@@ -19,7 +19,7 @@ from torch import nn
 from loopguard.events import Kind
 from loopguard.lifecycles.mode import TRANSITIONS, Action, Mistake, State
 from loopguard.runtime.docket import OFTEN, Docket
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.modes import Modes, holds, state_of
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Site, Sites

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from loopguard.lifecycles.scaling import Action
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.journal import Act, Done, Operation, Play
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.sites import Site
 
 _USES = {

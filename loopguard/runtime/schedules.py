@@ -13,7 +13,8 @@ from torch.optim.optimizer import Optimizer
 from loopguard.events import Kind
 from loopguard.lifecycles.schedule import TRANSITIONS, Action, State
 from loopguard.runtime.docket import OFTEN, Docket
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.entries import Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.makings import maker
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Site, Sites
@@ -93,6 +94,13 @@ class Schedules:
         known.state, mistake = TRANSITIONS[known.state, Action.SCHEDULE]
         if mistake is not None and known.moves == 1:
             known.early = self._entry(site)
+
+    def moves_elsewhere(self, schedule: LRScheduler) -> None:
+        """A schedule moves in another thread than its optimizer: in which order, nobody knows."""
+        known = self._known.get(id(schedule))
+        if known is not None and known.schedule() is schedule:
+            known.moves += 1
+            known.state = State.RUNNING
 
     def stepped(self, account: Account, step: Entry, frame: FrameType) -> None:
         """An optimizer has stepped, for one of the first times."""

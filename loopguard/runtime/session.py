@@ -45,10 +45,10 @@ class Session:
 
     def _start(self) -> None:
         try:
-            from loopguard.runtime.guard import begin, new_watch
+            from loopguard.runtime.guard import new_watch
 
             watch = new_watch(self._on_finding, ledger=self._ledger)
-            begin(watch)
+            watch.start()
         except Exception as error:
             # A configuration that makes no sense, another torch than expected, a bug: the program is none the worse.
             warn(f"this run is not watched: {error}")

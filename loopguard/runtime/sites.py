@@ -40,7 +40,7 @@ class Site:
     """One call in the user's program that makes events of one kind, and the calls that lead to it."""
 
     def __init__(
-        self, number: int, kind: Kind, calls: tuple[_Call, ...], frames: tuple[int, ...] = (), known: int = 1
+        self, number: int, kind: Kind, calls: tuple[_Call, ...], frames: tuple[_Call, ...] = (), known: int = 1
     ) -> None:
         self.number = number
         self.known = known  # so many of the calls are always the same, the others as they were the first time
@@ -48,7 +48,7 @@ class Site:
         self.visits = 0
         self.loss: Action | None = None  # of what kind the loss of its last backward pass was, if that is known
         self.calls = calls
-        self.frames = frames  # the id of the code and the offset, of each of the innermost frames in turn
+        self.frames = frames  # those that tell it from other sites, the user's or not
         self._span = _span(*calls[0])
         self.program = _program(*calls[0])
 
@@ -164,13 +164,15 @@ class Sites:
         for code, _ in calls:
             self._sort(code)
         # The codes in the key must live as long as the key.
+        frames = []
         up: FrameType | None = frame
         known = 0
         for _ in range(_DEPTH):
             if up is not None:
                 known += up is frame or self._sort(up.f_code) == _USER
+                frames.append((up.f_code, up.f_lasti))
                 up = up.f_back
-        site = Site(len(self.all), kind, tuple(calls), key[1:], known)
+        site = Site(len(self.all), kind, tuple(calls), tuple(frames), known)
         self._known[key] = site
         self.all.append(site)
         return site

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from loopguard.escape import visible
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.gradients import parameters_of
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.names import parameter_names
 from loopguard.runtime.verdicts.telling import History, Telling
 
@@ -17,7 +18,17 @@ def statement(history: History, full: bool) -> str:
     lines: list[str] = []
     for account in history.accounts.values():
         lines += _paragraph(history, account, full)
-    return "\n".join(map(visible, lines)) if lines else "no optimizer has been seen yet"
+    return "\n".join(map(visible, lines))
+
+
+def elsewhere(history: History) -> str:
+    """One line an optimizer that another thread trains, whose gradients must not be looked at here."""
+    known = ((account, account.optimizer()) for account in [*history.accounts.values()])
+    return "\n".join(
+        f"{type(optimizer).__name__} ({_steps(account)}): trained by another thread"
+        for account, optimizer in known
+        if optimizer is not None
+    )
 
 
 def _paragraph(history: History, account: Account, full: bool) -> Iterator[str]:
@@ -27,7 +38,7 @@ def _paragraph(history: History, account: Account, full: bool) -> Iterator[str]:
     latest = account.last_step or account.last_clear or next(iter(history.backwards.values()), None)
     kind = type(optimizer).__name__
     name = Telling(history, account, latest, ()).subject if latest is not None else kind
-    facts = f"{'' if name == kind else f'{kind}, '}{account.steps} step{'' if account.steps == 1 else 's'}"
+    facts = f"{'' if name == kind else f'{kind}, '}{_steps(account)}"
     yield f"{name} ({facts}): gradients are {account.row.state.value}"
     parameters = list(parameters_of(optimizer))
     if not full:
@@ -40,6 +51,10 @@ def _paragraph(history: History, account: Account, full: bool) -> Iterator[str]:
     names = parameter_names(parameters, ())
     for made, numbers in groups.items():
         yield f"    {', '.join(f'{names[number]}.grad' for number in numbers)}: {_made_of(made, account)}"
+
+
+def _steps(account: Account) -> str:
+    return f"{account.steps} step{'' if account.steps == 1 else 's'}"
 
 
 def _made_of(deposits: Sequence[Entry], account: Account) -> str:

@@ -11,8 +11,9 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.lifecycles.sampling import Mistake
 from loopguard.runtime.docket import OFTEN, Docket
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.journal import Journal
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.makings import Makings
 from loopguard.runtime.modes import Modes
 from loopguard.runtime.passes import Passes

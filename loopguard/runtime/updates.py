@@ -19,12 +19,14 @@ from loopguard.events import Kind
 from loopguard.lifecycles import clipping
 from loopguard.lifecycles.scaling import Action, Mistake
 from loopguard.runtime.docket import OFTEN, Docket
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.gradients import parameters_of
 from loopguard.runtime.journal import Journal, Operation
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.names import optimizers_alive
 from loopguard.runtime.progress import Progress
 from loopguard.runtime.sites import Site, Sites
+from loopguard.runtime.threads import is_alone
 from loopguard.runtime.verdicts import clipping as clips
 from loopguard.runtime.verdicts import scaling
 from loopguard.runtime.verdicts.telling import History, Telling
@@ -217,7 +219,7 @@ class Updates:
     def _strays(self, account: Account, step: Entry, frame: FrameType) -> None:
         """A step follows on a clip of what nobody is known to hold. The second time, everybody has shown."""
         astray, self._astray = self._astray, None
-        if astray is None or astray.clip.site.visits < 2 or not account.fed:
+        if astray is None or astray.clip.site.visits < 2 or not account.fed or not is_alone():
             return
 
         def verdict() -> Any:

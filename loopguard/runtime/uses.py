@@ -16,7 +16,7 @@ from loopguard.lifecycles import clipping
 from loopguard.lifecycles.scaling import SCALES, STAGES, Action, Scale, Stage
 
 if TYPE_CHECKING:
-    from loopguard.runtime.ledger import Entry
+    from loopguard.runtime.entries import Entry
 
 _CLIPPING = {
     Action.BACKWARD: clipping.Action.BACKWARD,

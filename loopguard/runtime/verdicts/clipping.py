@@ -5,7 +5,7 @@ from __future__ import annotations
 from loopguard.case import Case
 from loopguard.lifecycles.clipping import Mistake
 from loopguard.lifecycles.scaling import Action
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.uses import Vain
 from loopguard.runtime.verdicts.by_hand import uses_gradients
 from loopguard.runtime.verdicts.telling import Telling, common_loop

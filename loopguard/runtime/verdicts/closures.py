@@ -11,7 +11,7 @@ from torch.optim.optimizer import Optimizer
 
 from loopguard.case import Case
 from loopguard.lifecycles.closure import USES_GRADIENTS, Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.verdicts.telling import Telling, innermost
 
 

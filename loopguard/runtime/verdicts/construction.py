@@ -12,7 +12,7 @@ from torch.optim.optimizer import Optimizer
 from loopguard.case import Case
 from loopguard.events import Moment
 from loopguard.lifecycles.construction import Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.names import name_of
 from loopguard.runtime.program import Loop, Program
 from loopguard.runtime.verdicts.telling import History, common_loop

@@ -71,6 +71,8 @@ def missed(telling: Telling, reached: Reached, backwards: int) -> Case | None:
 
     if unfed and not any(p.requires_grad for p in held):
         return case(Mistake.UNFED, held) if held else None
+    if unfed and any(p.grad is not None for p in held):
+        return None  # given by hand, as from a copy of the model in each thread or process
     if free:
         orphans = [p for p in held if p.grad is None]
         if _are_replaced(orphans, free):

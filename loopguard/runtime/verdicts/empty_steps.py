@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from loopguard.case import Case
 from loopguard.events import Kind, Moment
 from loopguard.lifecycles.gradient import Mistake
-from loopguard.runtime.ledger import Discard, Entry
+from loopguard.runtime.entries import Discard, Entry
 from loopguard.runtime.program import Loop, Program
 from loopguard.runtime.verdicts.by_hand import ClearByHand, clears_in, row_in, uses_gradients
 from loopguard.runtime.verdicts.telling import Telling, innermost

@@ -15,7 +15,7 @@ from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment
 from loopguard.lifecycles import mode
 from loopguard.lifecycles.loss import Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.program import Loop, Program, inside, span_of
 from loopguard.runtime.sites import Site, Sites
 

@@ -16,8 +16,8 @@ from torch.utils.data import DataLoader
 from loopguard.case import Case
 from loopguard.events import Moment
 from loopguard.lifecycles.mode import Mistake, State
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.layers import sensitive
-from loopguard.runtime.ledger import Entry
 from loopguard.runtime.names import name_of, resolve
 from loopguard.runtime.program import Loop, inside, span_of
 from loopguard.runtime.sites import Site

@@ -9,7 +9,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from loopguard.case import Case
 from loopguard.lifecycles.sampling import Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.names import name_of
 from loopguard.runtime.verdicts.telling import Telling
 from loopguard.runtime.verdicts.windows import gate_of

@@ -10,7 +10,7 @@ from torch.amp import GradScaler
 from loopguard.case import Case
 from loopguard.events import Moment
 from loopguard.lifecycles.scaling import Action, Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.names import name_of
 from loopguard.runtime.sites import Site
 from loopguard.runtime.verdicts.by_hand import uses_gradients

@@ -13,7 +13,7 @@ from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment
 from loopguard.lifecycles import source
 from loopguard.lifecycles.schedule import Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.names import name_of
 from loopguard.runtime.program import Loop, Program, span_of
 from loopguard.runtime.sites import Site

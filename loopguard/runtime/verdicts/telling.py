@@ -18,8 +18,9 @@ from torch.optim.optimizer import Optimizer
 from loopguard.case import Case
 from loopguard.events import Event, Kind, Moment, Reach, Related, Relation
 from loopguard.lifecycles import source
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.gradients import parameters_of
-from loopguard.runtime.ledger import Account, Entry
+from loopguard.runtime.ledger import Account
 from loopguard.runtime.names import name_of, parameter_names, resolve
 from loopguard.runtime.program import Gate, Loop, Program, inside, span_of
 from loopguard.runtime.rounds import Rounds

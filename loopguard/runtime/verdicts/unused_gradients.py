@@ -6,7 +6,7 @@ from loopguard.case import Case
 from loopguard.events import Relation
 from loopguard.lifecycles import window
 from loopguard.lifecycles.gradient import Mistake
-from loopguard.runtime.ledger import Discard, Entry
+from loopguard.runtime.entries import Discard, Entry
 from loopguard.runtime.program import Loop
 from loopguard.runtime.verdicts.by_hand import uses_gradients
 from loopguard.runtime.verdicts.telling import Telling, common_loop

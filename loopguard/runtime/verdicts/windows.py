@@ -6,7 +6,7 @@ import ast
 
 from loopguard.case import Case
 from loopguard.lifecycles.window import Mistake
-from loopguard.runtime.ledger import Entry
+from loopguard.runtime.entries import Entry
 from loopguard.runtime.program import Gate, Loop
 from loopguard.runtime.verdicts.telling import Telling
 
