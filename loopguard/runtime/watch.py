@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from enum import Enum
+from functools import partial
 from typing import Literal
 from weakref import ref
 
@@ -155,12 +156,13 @@ class Watch:
 
     def ledger_text(self) -> str:
         """What each gradient is made of now, for a person. Of what another thread trains, nothing can be told."""
-        texts = (self._text(monitor) for monitor in self._monitors.all if monitor.is_on)
+        texts = (self._text(monitor) for monitor in self._monitors.all if monitor.is_on or self._is_over)
         return "\n".join(text for text in texts if text) or "no optimizer has been seen yet"
 
     def _text(self, monitor: Cruise) -> str | None:
         if self._is_ours(monitor):
-            return monitor.do(lambda: statement(monitor.history, self._full))
+            told = partial(statement, monitor.history, self._full)
+            return told() if self._is_over else monitor.do(told)
         return elsewhere(monitor.history)
 
     def _conclude(self, error: BaseException | None) -> None:
