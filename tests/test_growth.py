@@ -35,7 +35,7 @@ SHAPES = growth.shapes()
 @lru_cache
 def caches() -> list[_lru_cache_wrapper[object]]:
     """What remembers results from one check to the next."""
-    found = [item for item in gc.get_objects() if isinstance(item, _lru_cache_wrapper)]
+    found = [item for item in gc.get_objects() if type(item) is _lru_cache_wrapper]
     return [item for item in found if (item.__module__ or "").startswith("loopguard.static.")]
 
 

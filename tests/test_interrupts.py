@@ -22,6 +22,9 @@ from torch.optim import optimizer as optimizers
 import loopguard
 from loopguard.runtime import threads
 
+ORIGINALS = {name: getattr(torch.optim.Optimizer, name) for name in ("zero_grad", "__init__")}
+"""What was there before any test: others patch torch on top of a guard, and theirs stays."""
+
 SCRIPT = Path(__file__).with_name("interrupted_guards.py")
 
 
@@ -119,9 +122,12 @@ def test_an_interrupt_before_any_instruction_of_wrapping_watches_for_good_or_not
     assert at > 500
 
 
-@pytest.mark.parametrize("name", ["zero_grad", "__init__"])
-def test_a_guard_whose_hooks_were_taken_away_says_that_it_has_failed(name: str) -> None:
-    original = getattr(torch.optim.Optimizer, name)
+@pytest.mark.parametrize("name", ORIGINALS)
+def test_a_guard_whose_hooks_were_taken_away_says_that_it_has_failed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = ORIGINALS[name]
+    monkeypatch.setattr(torch.optim.Optimizer, name, original)
     told = pytest.warns(RuntimeWarning, match=f"taken its hooks away: {name}")
     with told, loopguard.guard(on_finding="collect") as watch:
         setattr(torch.optim.Optimizer, name, original)
