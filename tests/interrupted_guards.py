@@ -9,6 +9,7 @@ import json
 import random
 import signal
 import sys
+import threading
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -60,6 +61,15 @@ def is_seen(ledger: Any) -> bool:
     return [finding.code for finding in watch.findings] == ["LG101"] and watch.steps == 3 and watch.failed is None
 
 
+def is_seen_elsewhere(ledger: Any) -> bool:
+    """Whether a guard in another thread sees a mistake: it would wait forever for a lock that is still taken."""
+    seen: list[bool] = []
+    thread = threading.Thread(target=lambda: seen.append(is_seen(ledger)), daemon=True)
+    thread.start()
+    thread.join(60)
+    return seen == [True]
+
+
 _heard: list[int] = []
 
 
@@ -87,7 +97,8 @@ def main(ledger: Any) -> None:
             torn.append(number)
         if number % 20 == 0 and not is_seen(ledger):
             blind.append(number)
-    print(json.dumps({"interrupts": len(_heard), "torn": torn, "blind": blind, "seen": is_seen(ledger)}))
+    told = {"interrupts": len(_heard), "torn": torn, "blind": blind, "seen": is_seen(ledger)}
+    print(json.dumps({**told, "elsewhere": is_seen_elsewhere(ledger)}))
 
 
 if __name__ == "__main__":
