@@ -186,10 +186,14 @@ class World:
         _require_real(path.parent)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("xb") as file:
-            file.write(content)
+            try:
+                file.write(content)
+                file.flush()
+            finally:  # on a full disk it is there, and empty
+                self._foreign |= seen(path if path.parent == self._cache else path.parent)
         if self._random.random() < 0.5:
             os.utime(path, (time.time() - OLD,) * 2)
-        self._foreign |= seen(path if path.parent == self._cache else path.parent)
+            self._foreign |= seen(path if path.parent == self._cache else path.parent)
 
     def _remove(self, path: Path) -> None:
         """Remove whatever is there: it is somebody who does so, not the cache."""
@@ -270,7 +274,7 @@ class World:
     def _forbid(self) -> None:
         path = self._random.choice([self._cache, *self._ours()])
         _require_real(path)
-        if path.exists():
+        if path.exists() and (path.is_dir() or path.stat().st_nlink == 1):  # a hard link shares its permissions
             self._modes.setdefault(path, path.stat().st_mode & 0o777)
             path.chmod(self._random.choice([0, 0o400, 0o500, 0o300]) if path.is_dir() else 0)
 
