@@ -78,6 +78,11 @@ main.main()
 Event = Callable[[], object]
 
 
+def _is_gone(path: Path, top: Path) -> bool:
+    """Whether what was below something, or was that itself, is not there any more."""
+    return path.is_relative_to(top) and not os.path.lexists(path)
+
+
 class World:
     """Everything there is, below `place` and, if given, in the directory `disk`, on a small file system of its own."""
 
@@ -198,12 +203,14 @@ class World:
     def _remove(self, path: Path) -> None:
         """Remove whatever is there: it is somebody who does so, not the cache."""
         _require_real(path.parent)
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
-        self._foreign = {name: what for name, what in self._foreign.items() if not Path(name).is_relative_to(path)}
-        self._modes = {other: mode for other, mode in self._modes.items() if not other.is_relative_to(path)}
+        try:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        finally:  # where it may not, a part of it may be gone
+            self._foreign = {name: what for name, what in self._foreign.items() if not _is_gone(Path(name), path)}
+            self._modes = {other: mode for other, mode in self._modes.items() if not _is_gone(other, path)}
 
     def _target(self) -> Path:
         """Where a link may lead."""

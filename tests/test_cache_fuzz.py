@@ -29,9 +29,11 @@ def test_no_foreign_file_is_touched_and_results_are_those_without_a_cache(place:
     if disk is not None:
         disk.mkdir()
     world = World(place, SEED + life, disk)
-    for _ in range(STEPS // LIVES + (life < STEPS % LIVES)):
-        world.step()
-    world.settle()
+    try:
+        for _ in range(STEPS // LIVES + (life < STEPS % LIVES)):
+            world.step()
+        world.settle()
+    finally:
+        if disk is not None:  # the next life needs the room
+            shutil.rmtree(disk)
     print(f"\nlife {life}: {world.events.total()} events {dict(world.events)}, checks {dict(world.outcomes)}")
-    if disk is not None:
-        shutil.rmtree(disk)
