@@ -87,9 +87,13 @@ def guarded(training: Callable[[], object], ledger: Literal["auto", "full"]) -> 
 
 
 def attributes() -> dict[object, dict[str, object]]:
-    """What is patched under a guard, without the modules that torch may import at any time."""
+    """What is patched under a guard, without what may come at any time: modules that torch imports, copyreg's caches."""
     return {
-        owner: {name: value for name, value in vars(owner).items() if not isinstance(value, ModuleType)}
+        owner: {
+            name: value
+            for name, value in vars(owner).items()
+            if name != "__slotnames__" and not isinstance(value, ModuleType)
+        }
         for owner in PATCHED
     }
 
