@@ -19,6 +19,7 @@ from interrupted_guards import ROUNDS, is_seen, state_of_torch
 from torch.nn.modules import module as modules
 from torch.optim import SGD
 from torch.optim import optimizer as optimizers
+from torch.optim.lr_scheduler import ExponentialLR
 
 import loopguard
 from loopguard.runtime import hooks, threads
@@ -146,3 +147,23 @@ def test_a_guard_whose_hooks_were_taken_away_says_that_it_has_failed(
         setattr(torch.optim.Optimizer, name, original)
     assert isinstance(watch.failed, RuntimeError)
     assert is_seen("auto")
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of .lr_scheduler.step")
+def test_a_hook_that_somebody_puts_back_later_is_heard_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever patches torch, too, puts back what they have found, which may be what stood there for another guard."""
+    with loopguard.guard(on_finding="collect"):
+        ours = vars(torch.optim.Optimizer)["zero_grad"]
+    with loopguard.guard(on_finding="collect"):
+        pass
+    monkeypatch.setattr(torch.optim.Optimizer, "zero_grad", ours)
+    with loopguard.guard(on_finding="collect") as watch:
+        parameter = torch.ones(1, requires_grad=True)
+        optimizer = SGD([parameter], lr=0.1)
+        schedule = ExponentialLR(optimizer, 0.9)
+        for _ in range(4):
+            schedule.step()
+            optimizer.zero_grad()
+            parameter.sum().backward()
+            optimizer.step()
+    assert [finding.code for finding in watch.findings] == ["LG601"]

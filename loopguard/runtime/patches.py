@@ -19,20 +19,24 @@ HERE = f"{Path(loopguard.__file__).parent}/"
 
 
 class Patch:
-    """One function of torch, and what stands in its place while somebody listens."""
+    """One function of torch, and what stands in its place while somebody listens.
+
+    Whoever patches torch, too, may put back later what they have found, and so what stood in its place long ago. So all
+    that ever did are known, and for each original there is but one.
+    """
 
     def __init__(self, owner: Any, name: str, watch: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
         self.owner = owner
         self.name = name
         self._watch = watch
+        self._made: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
         self._original: Callable[..., Any] | None = None
-        self._replacement: Callable[..., Any] | None = None
 
     @property
     def is_there(self) -> bool:
         """Whether it is called: it stands in the place, or below what somebody else has put there on top of it."""
         function = vars(self.owner).get(self.name)
-        while function is not None and function is not self._replacement:
+        while function is not None and self._replaced_by(function) is None:
             function = getattr(function, "__wrapped__", None)
         return function is not None
 
@@ -45,16 +49,29 @@ class Patch:
         """See to it that it is there."""
         if not self.is_there:
             original = vars(self.owner)[self.name]
-            replacement: Callable[..., Any] = wraps(original)(self._watch(original))
-            if replacement.__code__.co_filename.startswith(HERE):
-                replacement = not_compiled(replacement)
-            self._original, self._replacement = original, replacement
+            replacement = self._replacement_of(original)
+            self._original = original
             setattr(self.owner, self.name, replacement)
 
     def take(self) -> None:
         """See to it that it is not, unless somebody else has put something on top of it."""
-        if self._replacement is not None and vars(self.owner).get(self.name) is self._replacement:
-            setattr(self.owner, self.name, self._original)
+        original = self._replaced_by(vars(self.owner).get(self.name))
+        if original is not None:
+            setattr(self.owner, self.name, original)
+
+    def _replacement_of(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        for known, replacement in self._made:
+            if known is original:
+                return replacement
+        made: Callable[..., Any] = wraps(original)(self._watch(original))
+        if made.__code__.co_filename.startswith(HERE):
+            made = not_compiled(made)
+        self._made.append((original, made))
+        return made
+
+    def _replaced_by(self, function: Any) -> Callable[..., Any] | None:
+        """What a function stands for, if it was put there."""
+        return next((original for original, made in self._made if made is function), None)
 
 
 class Hook:
