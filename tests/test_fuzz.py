@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from io import StringIO
 from textwrap import indent
 
 import hypothesmith
@@ -26,7 +27,7 @@ marks(LOOP)  # the first analysis sets the recursion limit, which hypothesis wou
 
 def as_read(text: str) -> str:
     """A text as it comes out of a file: a carriage return ends a line as any other end of one does."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return StringIO(text, newline=None).read()
 
 
 @fuzz(100)

@@ -48,10 +48,8 @@ class Patch:
     def put(self) -> None:
         """See to it that it is there."""
         if not self.is_there:
-            original = vars(self.owner)[self.name]
-            replacement = self._replacement_of(original)
-            self._original = original
-            setattr(self.owner, self.name, replacement)
+            self._original = vars(self.owner)[self.name]
+            setattr(self.owner, self.name, self._replacement_of(self._original))
 
     def take(self) -> None:
         """See to it that it is not, unless somebody else has put something on top of it."""
